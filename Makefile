@@ -1,0 +1,40 @@
+# NovaHouse chatbot API. Needs Python 3.11 or newer and make; everything else is fetched into .uv and .venv here.
+.DEFAULT_GOAL := help
+.PHONY: help up test lint bench fmt clean _run _dev
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv/bin/python
+FIND_PYTHON := for python in $(VENV) python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && break; python=; done; \
+	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed, and none was found on PATH." >&2; exit 1; fi
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+up: _run ## Run everything here: PostgreSQL, Redis, API, worker, sink (PORT=8010 make up chooses the port)
+	@$(VENV) -m app.devstack --stop-with-parent
+
+test: _dev ## Run all tests on throw-away servers (ARGS="tests/alerts -x" passes on to pytest)
+	@$(VENV) -m pytest -n 2 $(ARGS)
+
+lint: _dev ## Check style, types and the arrows between packages
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: _dev ## Measure the chat write path and the alerts (ARGS passes on)
+	@$(VENV) -m bench $(ARGS)
+
+fmt: _dev ## Format, and fix what can be fixed
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+clean: ## Remove what was fetched and cached; the data in .novahouse stays
+	rm -rf .venv .uv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+_run:
+	@$(FIND_PYTHON); exec "$$python" -I app/devstack/bootstrap.py
+
+_dev:
+	@$(FIND_PYTHON); exec "$$python" -I app/devstack/bootstrap.py --dev

@@ -1,0 +1,1 @@
+"""NovaHouse Chatbot API: a chat backend that captures leads with provable consent and loses no alert."""

@@ -1,0 +1,89 @@
+"""Tables of consent: versioned texts, the current answer per purpose, the append-only log, the suppression list."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, Text, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.db import Base
+
+PURPOSES = ("rodo", "marketing_email", "marketing_phone")
+_PURPOSE_CHECK = "purpose IN ('rodo', 'marketing_email', 'marketing_phone')"
+
+
+class ConsentText(Base):
+    """The exact words somebody was shown. Rows are never changed: a new wording is a new version."""
+
+    __tablename__ = "consent_text"
+    __table_args__ = (CheckConstraint(_PURPOSE_CHECK, name="purpose"),)
+
+    purpose: Mapped[str] = mapped_column(Text, primary_key=True)
+    locale: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ConsentState(Base):
+    """The latest answer of one conversation to one purpose. No row: never answered, which means no."""
+
+    __tablename__ = "consent_state"
+    __table_args__ = (CheckConstraint(_PURPOSE_CHECK, name="purpose"),)
+
+    conversation_id: Mapped[UUID] = mapped_column(
+        ForeignKey("chat_conversations.id", ondelete="CASCADE"), primary_key=True
+    )
+    purpose: Mapped[str] = mapped_column(Text, primary_key=True)
+    granted: Mapped[bool]
+    audit_seq: Mapped[int] = mapped_column(BigInteger)
+    decided_at: Mapped[datetime]
+
+
+class ConsentAudit(Base):
+    """One event of somebody's consent. Append-only, hash-chained, without personal data.
+
+    Rows are written by the database function `consent_audit_append` alone, which numbers them without gaps and
+    chains `row_hash = sha256(prev_hash || canonical row)`; triggers refuse UPDATE, DELETE and TRUNCATE.
+    """
+
+    __tablename__ = "consent_audit_log"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    event: Mapped[str] = mapped_column(Text)
+    subject_ref: Mapped[UUID] = mapped_column(index=True)
+    """A random id: the conversation's, which says nothing once the conversation is erased."""
+    purpose: Mapped[str | None] = mapped_column(Text)
+    text_version: Mapped[int | None]
+    text_sha256: Mapped[str | None] = mapped_column(Text)
+    locale: Mapped[str | None] = mapped_column(Text)
+    surface: Mapped[str] = mapped_column(Text)
+    message_seq: Mapped[int | None]
+    """The visitor's message that says it, when it was said in the chat."""
+    prev_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    row_hash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ConsentAuditHead(Base):
+    """The chain's last link, one row; locking it puts concurrent writers in one order."""
+
+    __tablename__ = "consent_audit_head"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    row_hash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Suppression(Base):
+    """An address that must not be contacted, as a keyed hash: it outlives the person's other data."""
+
+    __tablename__ = "suppression"
+
+    address_hmac: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    key_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    scope: Mapped[str] = mapped_column(Text, primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

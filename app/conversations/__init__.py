@@ -1,0 +1,1 @@
+"""Conversations: a visitor's chat, from the first greeting to the last reply."""

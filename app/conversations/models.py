@@ -1,0 +1,80 @@
+"""Tables of the chat. Facts the visitor told us are columns; what the engine remembers is one small document."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, Numeric, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.db import Base
+
+
+class ChatConversation(Base):
+    """One visitor's chat. Its id is the public `session_id`; its token is stored as a hash."""
+
+    __tablename__ = "chat_conversations"
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'handoff', 'closed')", name="state"),
+        Index("ix_chat_conversations_created_at_id", "created_at", "id"),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    locale: Mapped[str] = mapped_column(Text)
+    language: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text, server_default="open")
+
+    area_m2: Mapped[Decimal | None] = mapped_column(Numeric(8, 2))
+    package: Mapped[str | None] = mapped_column(Text)
+    city: Mapped[str | None] = mapped_column(Text)
+    budget_pln: Mapped[int | None] = mapped_column(BigInteger)
+    name: Mapped[str | None] = mapped_column(Text)
+    phone: Mapped[str | None] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
+    property_type: Mapped[str | None] = mapped_column(Text)
+
+    rodo_consent: Mapped[bool | None]
+    """The answer to `rodo`. NULL: not answered, which means no. The consent room's table is what sends rely on."""
+    marketing_consent: Mapped[bool | None]
+
+    memory: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+    last_seq: Mapped[int] = mapped_column(server_default="0")
+    """The newest message's number, and the version that a turn must have read in order to write."""
+    visitor_messages: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_message_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ChatMessage(Base):
+    """One bubble. `seq` counts from 1 within the conversation, without gaps."""
+
+    __tablename__ = "chat_messages"
+    __table_args__ = (
+        CheckConstraint("role IN ('visitor', 'bot', 'human')", name="role"),
+        Index(
+            "uq_chat_messages_conversation_id_client_message_id",
+            "conversation_id",
+            "client_message_id",
+            unique=True,
+            postgresql_where=text("client_message_id IS NOT NULL"),
+        ),
+    )
+
+    conversation_id: Mapped[UUID] = mapped_column(
+        ForeignKey("chat_conversations.id", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    id: Mapped[UUID]
+    client_message_id: Mapped[str | None] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text)
+    type: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    quick_replies: Mapped[list[dict[str, str]] | None] = mapped_column(JSONB(none_as_null=True))
+    outcome: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """On a visitor's message: `context`, `state` and number of replies after its turn, so that a replay is exact."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

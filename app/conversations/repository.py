@@ -1,0 +1,170 @@
+"""Every query of the chat.
+
+A turn is one read and one write. Both are written once as SQL text and run in two ways: on the driver's connection,
+where a lone statement is its own transaction, and in a session, when more must commit with it. Why the hot path speaks
+to the driver is in docs/decisions/0004-hot-path.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+from sqlalchemy import TextClause, insert, select, text
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.conversations.models import ChatConversation, ChatMessage
+from app.core.db import AnyRow
+
+FACTS = ("area_m2", "package", "city", "budget_pln", "name", "phone", "email", "property_type")
+
+_READ_TURN = text(
+    f"""
+    SELECT c.id, c.locale, c.language, c.state, c.memory, c.last_seq, c.visitor_messages,
+           c.rodo_consent, c.marketing_consent, {", ".join(f"c.{name}" for name in FACTS)},
+           m.seq AS replayed_seq
+    FROM chat_conversations c
+    LEFT JOIN chat_messages m ON m.conversation_id = c.id AND m.client_message_id = :client_message_id
+    WHERE c.token_hash = :token_hash
+    """  # noqa: S608  the names are constants of this module
+)
+
+_WRITE_TURN = text(
+    f"""
+    WITH turn AS (
+        UPDATE chat_conversations SET
+            {", ".join(f"{name} = :{name}" for name in FACTS)},
+            language = :language, rodo_consent = :rodo_consent, marketing_consent = :marketing_consent,
+            memory = CAST(:memory AS jsonb), last_seq = :last_seq, visitor_messages = visitor_messages + 1,
+            last_message_at = :at
+        WHERE id = :id AND last_seq = :read_seq
+        RETURNING id
+    )
+    INSERT INTO chat_messages
+        (conversation_id, seq, id, client_message_id, role, type, text, data, quick_replies, outcome, created_at)
+    SELECT turn.id, m.seq, m.id, m.client_message_id, m.role, m.type, m.text, m.data, m.quick_replies, m.outcome, :at
+    FROM turn, jsonb_to_recordset(CAST(:messages AS jsonb)) AS m (
+        seq integer, id uuid, client_message_id text, role text, type text, text text, data jsonb,
+        quick_replies jsonb, outcome jsonb)
+    RETURNING seq
+    """  # noqa: S608  the names are constants of this module
+)
+
+
+def _for_driver(statement: TextClause) -> tuple[str, tuple[str, ...]]:
+    """A statement as the driver takes it: SQL with `$n`, and the parameters' names in their order."""
+    compiled = statement.compile(dialect=asyncpg_dialect.dialect())  # type: ignore[no-untyped-call]
+    return str(compiled), tuple(compiled.positiontup or ())
+
+
+READ_TURN_SQL, _READ_TURN_ORDER = _for_driver(_READ_TURN)
+WRITE_TURN_SQL, _WRITE_TURN_ORDER = _for_driver(_WRITE_TURN)
+
+
+async def read_turn(
+    connection: asyncpg.Connection, *, token_hash: bytes, client_message_id: str | None
+) -> dict[str, Any] | None:
+    """All that a turn needs to know, in one round trip: the conversation, and whether this message is stored already.
+
+    None when no conversation has this token.
+    """
+    values = {"token_hash": token_hash, "client_message_id": client_message_id}
+    row = await connection.fetchrow(READ_TURN_SQL, *(values[name] for name in _READ_TURN_ORDER))
+    return None if row is None else dict(row)
+
+
+def turn_values(
+    *,
+    conversation_id: UUID,
+    read_seq: int,
+    at: datetime,
+    facts: Mapping[str, Any],
+    language: str,
+    rodo_consent: bool | None,
+    marketing_consent: bool | None,
+    memory: Mapping[str, Any],
+    messages: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The parameters of `write_turn` and `write_turn_in`."""
+    return {
+        **facts,
+        "id": conversation_id,
+        "read_seq": read_seq,
+        "last_seq": read_seq + len(messages),
+        "at": at,
+        "language": language,
+        "rodo_consent": rodo_consent,
+        "marketing_consent": marketing_consent,
+        "memory": orjson.dumps(memory).decode(),
+        "messages": orjson.dumps(messages).decode(),
+    }
+
+
+async def write_turn(connection: asyncpg.Connection, values: Mapping[str, Any]) -> bool:
+    """Write a whole turn in one statement that is its own transaction.
+
+    False, and nothing written, when another turn came in between.
+    """
+    return bool(await connection.fetch(WRITE_TURN_SQL, *(values[name] for name in _WRITE_TURN_ORDER)))
+
+
+async def write_turn_in(session: AsyncSession, values: Mapping[str, Any]) -> bool:
+    """The same in the caller's transaction, for a turn that changes more than the chat."""
+    return bool((await session.execute(_WRITE_TURN, dict(values))).all())
+
+
+async def create(
+    session: AsyncSession, *, conversation_id: UUID, token_hash: bytes, locale: str, greeting: Mapping[str, Any]
+) -> None:
+    """Open a conversation whose first message is our greeting."""
+    await session.execute(
+        insert(ChatConversation).values(
+            id=conversation_id, token_hash=token_hash, locale=locale, language=locale, last_seq=1
+        )
+    )
+    await session.execute(insert(ChatMessage).values(conversation_id=conversation_id, seq=1, role="bot", **greeting))
+
+
+async def find(session: AsyncSession, token_hash: bytes) -> UUID | None:
+    """The conversation that this token opens, or None."""
+    return (
+        await session.execute(select(ChatConversation.id).where(ChatConversation.token_hash == token_hash))
+    ).scalar_one_or_none()
+
+
+async def messages(session: AsyncSession, conversation_id: UUID, *, after: int, limit: int) -> Sequence[AnyRow]:
+    """Messages with a `seq` above `after`, oldest first."""
+    return (
+        await session.execute(
+            select(
+                ChatMessage.id,
+                ChatMessage.seq,
+                ChatMessage.role,
+                ChatMessage.type,
+                ChatMessage.text,
+                ChatMessage.data,
+                ChatMessage.quick_replies,
+                ChatMessage.outcome,
+                ChatMessage.client_message_id,
+                ChatMessage.created_at,
+            )
+            .where(ChatMessage.conversation_id == conversation_id, ChatMessage.seq > after)
+            .order_by(ChatMessage.seq)
+            .limit(limit)
+        )
+    ).all()
+
+
+async def last_words(session: AsyncSession, conversation_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The newest message of each visitor."""
+    rows = await session.execute(
+        select(ChatMessage.conversation_id, ChatMessage.text)
+        .ext(distinct_on(ChatMessage.conversation_id))
+        .where(ChatMessage.conversation_id.in_(conversation_ids), ChatMessage.role == "visitor")
+        .order_by(ChatMessage.conversation_id, ChatMessage.seq.desc())
+    )
+    return {row.conversation_id: row.text for row in rows}

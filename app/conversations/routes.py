@@ -1,0 +1,61 @@
+"""HTTP of the chat."""
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from app.conversations import service
+from app.conversations.schemas import MessageIn, MessagesOut, SessionIn, SessionOut, TurnOut
+from app.conversations.service import Chat
+from app.web.deps import SessionDep, SessionTokenDep
+from app.web.paging import Limit
+from app.web.problems import documented
+
+router = APIRouter(prefix="/v1/chat", tags=["chat"])
+
+
+def _chat(request: Request) -> Chat:
+    chat: Chat = request.app.state.chat
+    return chat
+
+
+ChatDep = Annotated[Chat, Depends(_chat)]
+
+
+@router.post("/sessions", status_code=201, response_model=SessionOut)
+async def open_session(session: SessionDep, chat: ChatDep, body: SessionIn | None = None) -> object:
+    """Open a conversation. The answer holds the only copy of its token."""
+    return await service.open_session(session, chat.engine, locale=(body or SessionIn()).locale)
+
+
+@router.post(
+    "/messages",
+    status_code=201,
+    response_model=TurnOut,
+    responses={200: {"model": TurnOut, "description": "Said before: the same answer again."}, **documented(409)},
+)
+async def send_message(token: SessionTokenDep, chat: ChatDep, body: MessageIn) -> Response:
+    """Say something and get the answer. Safe to repeat with the same `client_message_id`."""
+    said = await service.say(
+        chat, token_hash=service.hash_token(token), text=body.text, client_message_id=body.client_message_id
+    )
+    return Response(
+        orjson.dumps(said.body),
+        status_code=200 if said.replayed else 201,
+        media_type="application/json",
+        headers={"Idempotent-Replayed": "true"} if said.replayed else None,
+    )
+
+
+@router.get("/messages", response_model=MessagesOut)
+async def list_messages(
+    session: SessionDep,
+    token: SessionTokenDep,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only messages with a higher `seq`.")] = 0,
+    limit: Limit = 50,
+) -> object:
+    """The conversation that the token opens, oldest message first."""
+    conversation_id = await service.authenticate(session, service.hash_token(token))
+    items, next_cursor = await service.history(session, conversation_id, after=after, limit=limit)
+    return {"items": items, "next_cursor": next_cursor}

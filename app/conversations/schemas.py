@@ -1,0 +1,165 @@
+"""What the chat looks like on the wire."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.core.text import SafeStr, not_blank
+
+MAX_TEXT = 2_000
+
+PackageName = Literal["express", "express_plus", "comfort", "premium", "individual"]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SessionIn(_In):
+    """How to open a session."""
+
+    locale: Literal["pl", "en"] = Field("pl", description="Language of the greeting; replies follow the visitor.")
+
+
+class QuickReplyOut(BaseModel):
+    """A suggestion to tap."""
+
+    label: str = Field(examples=["Wycena"])
+    text: str = Field(description="What to send when it is tapped.", examples=["Ile kosztuje wykończenie?"])
+
+
+class PrivacyOut(BaseModel):
+    """Who is responsible for the visitor's data."""
+
+    controller: str
+    contact: str
+    notice: str
+
+
+class SessionOut(BaseModel):
+    """A new conversation. Keep `session_token`: it is shown once and opens this conversation only."""
+
+    session_id: UUID
+    session_token: str = Field(description="256-bit secret; send it as `Authorization: Bearer`.")
+    disclosure: str = Field(description="Says that an automated assistant answers (EU AI Act, art. 50).")
+    greeting: str
+    quick_replies: list[QuickReplyOut]
+    privacy: PrivacyOut
+
+
+class MessageIn(_In):
+    """One message of the visitor."""
+
+    text: Annotated[SafeStr, AfterValidator(not_blank)] = Field(
+        max_length=MAX_TEXT,
+        examples=["Mam 52m2 w Warszawie, pakiet Premium, proszę o kontakt 691 222 333"],
+    )
+    client_message_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Makes sending safe to repeat: the same id and text give the same answer and are stored once.",
+        examples=["5f0c1c52-0c5b-4c4c-9a53-7e2a4e6f9a10"],
+    )
+
+
+class MessageOut(BaseModel):
+    """One bubble, of either side."""
+
+    id: UUID
+    seq: int = Field(description="Position in the conversation, from 1, without gaps.", examples=[3])
+    role: Literal["visitor", "bot", "human"]
+    type: Literal["text", "quote", "packages", "booking", "form"]
+    text: str
+    data: dict[str, Any] | None = Field(description="The same facts for programs, for example a quote's numbers.")
+    quick_replies: list[QuickReplyOut]
+    created_at: datetime
+
+
+class VisitorMessageOut(MessageOut):
+    """The visitor's own message as it was stored."""
+
+    client_message_id: str | None
+
+
+class ContextOut(BaseModel):
+    """What the visitor told us so far. null: not said."""
+
+    area_m2: float | None = Field(examples=[52])
+    package: PackageName | None = Field(examples=["premium"])
+    city: str | None = Field(examples=["Warszawa"])
+    budget_pln: int | None
+    name: str | None
+    phone: str | None = Field(description="E.164", examples=["+48691222333"])
+    email: str | None
+    property_type: Literal["apartment", "house", "commercial"] | None
+    consent_contact: bool | None = Field(description="The answer to the purpose `rodo`; null means not answered.")
+    consent_marketing: bool | None
+
+
+class TurnOut(BaseModel):
+    """The stored message, what we answer, and what is known now."""
+
+    message: VisitorMessageOut
+    replies: list[MessageOut]
+    context: ContextOut
+    state: Literal["open", "handoff", "closed"]
+
+
+class MessagesOut(BaseModel):
+    """A page of the conversation, oldest first."""
+
+    items: list[MessageOut]
+    next_cursor: int | None = Field(description="Pass it as `after` to read on; null at the end.")
+
+
+class PackageOut(BaseModel):
+    """One package as we sell it. Prices are gross PLN for one square metre."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: PackageName
+    name: str = Field(examples=["Premium"])
+    price_per_m2: Decimal = Field(description="The lower end where the price is a range.", examples=["1999"])
+    price_per_m2_max: Decimal | None = Field(description="The upper end of a range, else null.")
+    price_valid_from: date
+    vat_percent: int
+    summary: str
+    highlights: list[str]
+    most_chosen: bool
+
+
+class PackagesOut(BaseModel):
+    """Every package, the cheapest first."""
+
+    items: list[PackageOut]
+
+
+class QuoteIn(_In):
+    """What to estimate."""
+
+    area_m2: Annotated[Decimal, Field(strict=False, ge=10, le=1000, max_digits=6, decimal_places=2)] = Field(
+        examples=[52]
+    )
+    package: PackageName = Field(examples=["premium"])
+    locale: Literal["pl", "en"] = "pl"
+
+
+class QuoteOut(BaseModel):
+    """An estimate, never an offer: area times the price that is valid today, VAT included."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    package: PackageName
+    package_name: str
+    area_m2: Decimal
+    price_per_m2: Decimal
+    price_per_m2_max: Decimal | None
+    total_pln: Decimal = Field(description="The lower end where the price is a range.", examples=["103948.00"])
+    total_min: Decimal | None
+    total_max: Decimal | None
+    price_valid_from: date
+    vat_percent: int
+    assumptions: str = Field(description="What the estimate takes for granted; show it with the number.")

@@ -1,0 +1,133 @@
+"""The one place that reads the environment. Every setting, its default and what a production start refuses."""
+
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PRODUCTION_SECRETS = ("SECRET_KEY", "ADMIN_API_KEY", "DATABASE_URL", "REDIS_URL")
+
+
+class SettingsError(Exception):
+    """The environment cannot be used. The message is one line that names the variable and never shows its value."""
+
+
+def _asyncpg_url(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+        raise ValueError("must start with postgresql://")
+    return f"postgresql+asyncpg://{rest}"
+
+
+def _redis_url(url: str) -> str:
+    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return url
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http or https URL")
+    return url.rstrip("/")
+
+
+def _secret_http_url(url: SecretStr) -> SecretStr:
+    return SecretStr(_http_url(url.get_secret_value()))
+
+
+def _comma_separated(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _blank_is_absent(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_absent)]
+OptionalText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
+
+
+class Settings(BaseSettings):
+    """What the environment says. Names are the variables' names in lower case; durations carry their unit."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    environment: Literal["development", "production"] = "development"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    database_url: Annotated[str, AfterValidator(_asyncpg_url)] = (
+        "postgresql://novahouse:novahouse@127.0.0.1:5432/novahouse"
+    )
+    database_pool_size: Annotated[int, Field(ge=1, le=100)] = 8
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
+
+    secret_key: OptionalSecret = None
+    admin_api_key: OptionalSecret = None
+    public_base_url: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8000"
+    allowed_origins: CommaSeparated = ()
+
+    slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_http_url)] | None = None
+    monday_api_key: OptionalSecret = None
+    monday_board_id: OptionalText = None
+    monday_api_url: Annotated[str, AfterValidator(_http_url)] = "https://api.monday.com/v2"
+    monday_columns: dict[str, str] = Field(default_factory=dict)
+
+    alert_lease_seconds: Annotated[int, Field(ge=1, le=600)] = 60
+    alert_sweep_seconds: Annotated[float, Field(gt=0, le=3600)] = 30
+    alert_concurrency: Annotated[int, Field(ge=1, le=200)] = 50
+    dlq_max_retries: Annotated[int, Field(ge=0, le=20)] = 5
+    dlq_retry_delay_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
+    drain_seconds: Annotated[float, Field(ge=0, le=20)] = 3
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_means_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if not (isinstance(value, str) and not value.strip())}
+
+    @model_validator(mode="after")
+    def _production_has_its_secrets(self) -> Self:
+        if self.environment == "production":
+            for name in PRODUCTION_SECRETS:
+                if name.lower() not in self.model_fields_set:
+                    raise ValueError(f"{name} must be set when ENVIRONMENT=production")
+        return self
+
+    @property
+    def slack_configured(self) -> bool:
+        """Slack is on exactly when its webhook is known."""
+        return self.slack_webhook_url is not None
+
+    @property
+    def monday_configured(self) -> bool:
+        """monday.com is on exactly when both its key and its board are known."""
+        return self.monday_api_key is not None and self.monday_board_id is not None
+
+    @property
+    def alert_channels(self) -> tuple[str, ...]:
+        """Channels that sales alerts go to, in a fixed order. Empty when none is configured."""
+        configured = {"slack": self.slack_configured, "monday": self.monday_configured}
+        return tuple(name for name, on in configured.items() if on)
+
+
+def read_settings() -> Settings:
+    """Read the environment now.
+
+    Raises SettingsError with one line that names the first variable at fault.
+    """
+    try:
+        return Settings()
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False, include_input=False)[0]
+        where = "_".join(str(part) for part in first["loc"][:1]).upper()
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise SettingsError(f"{where}: {reason}" if where else reason) from None
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return read_settings()

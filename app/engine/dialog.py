@@ -1,0 +1,256 @@
+"""What a message wants: its acts in order, read from the sentences, the slots it changed and what was said before."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from app.engine.knowledge import Entry
+from app.engine.normalise import Sentence, Text
+from app.engine.retrieval import Hit, Retriever
+from app.engine.slots.reader import Found
+from app.engine.types import PackageId, Purpose, Slots
+
+MAX_ACTS = 3
+_THRESHOLD = 0.95
+_QUESTION_WORDS = frozenset(
+    "ile jak jaki jaka jakie jakich kiedy czy gdzie co kto dlaczego how what when where which why who do does is are can".split()
+)
+_BEFORE_QUESTION_WORD = frozenset("na od do za po w we z ze o dla to wiem about for in at of from with than so".split())
+_JOINS = frozenset("i oraz a and also plus".split())
+_PRICED = frozenset(
+    {"partial_scope", "carpentry", "furniture", "installations", "air_conditioning", "out_of_offer", "smoothing", "smart_home", "quote_binding", "discount", "vat"}
+)
+_ABOUT_CONSENT = frozenset({"callback", "contact_info", "privacy", "discount", "contract", "booking", "package_list", "enquiry", "about_company"})
+_CONTACT_ACTS = frozenset({"callback", "contact_info", "booking", "privacy", "opening_hours"})
+_PRICE_ACTS = frozenset(
+    {"quote", "recommend_package", "cheapest_package", "dearest_package", "popular_package", "compare_packages", "enquiry"}
+)
+_SOCIAL = frozenset({"greeting", "thanks", "goodbye", "capabilities", "enquiry", "language"})
+_ACK = frozenset(
+    "ok okej okay oki dobra dobrze super fajnie spoko jasne rozumiem aha mhm hmm hm no tak nie yes no sure great cool fine nice alright yep nope "
+    "git swietnie ekstra świetnie pewnie wow haha xd lol".split()
+)
+_YES = re.compile(r"^ (?:no |a )?(?:tak|jasne|pewnie|oczywiscie|chetnie|poprosze|prosze|dawaj|ok|okej|dobrze|dobra|yes|sure|please|yeah|yep|of course|go ahead)\b")
+_UNSURE = re.compile(r" (?:nie wiem|nie jestem pew\w*|nie mam pojecia|trudno powiedziec|zastanaw\w*|jeszcze nie wiem|i don t know|not sure|no idea|dont know|niewiem) ")
+_REPEATABLE = frozenset({"quote", "lead_time", "package_details", "cheapest_package", "recommend_package"})
+_RENTAL = re.compile(r" (?:wynaj\w*|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) ")
+_WOW = re.compile(r" (?:wow|luksus\w*|ekskluzyw\w*|efektown\w*|prestiz\w*|wysok\w* standard\w*|luxur\w*|high end|top|najwyzsz\w*) ")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the previous turn left behind; read from and written to plain JSON."""
+
+    asked: str | None = None
+    """The slot the last reply asked for, or "consent"."""
+    purposes: tuple[Purpose, ...] = ()
+    """What the consent question was about."""
+    topic: str | None = None
+    """The last business act, for "and Comfort?"."""
+    listed: tuple[PackageId, ...] = ()
+    recommended: PackageId | None = None
+    offer: str | None = None
+    """The act that a bare "yes" accepts."""
+    language: str | None = None
+    misses: int = 0
+
+    @classmethod
+    def load(cls, memory: Mapping[str, Any]) -> "State":
+        """State from an earlier answer's memory; what is missing or malformed is as if it had never been."""
+        packages, purposes = get_args(PackageId), get_args(Purpose)
+        listed, wanted = memory.get("listed"), memory.get("purposes")
+        recommended, misses, language = memory.get("recommended"), memory.get("misses"), memory.get("language")
+        return cls(
+            asked=_text(memory.get("asked")),
+            purposes=tuple(p for p in wanted if p in purposes) if isinstance(wanted, list) else (),
+            topic=_text(memory.get("topic")),
+            listed=tuple(p for p in listed if p in packages) if isinstance(listed, list) else (),
+            recommended=recommended if recommended in packages else None,
+            offer=_text(memory.get("offer")),
+            language=language if language in {"pl", "en"} else None,
+            misses=misses if isinstance(misses, int) and not isinstance(misses, bool) and 0 <= misses < 100 else 0,
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """Plain JSON; empty fields are left out."""
+        full: dict[str, Any] = {
+            "asked": self.asked,
+            "purposes": list(self.purposes),
+            "topic": self.topic,
+            "listed": list(self.listed),
+            "recommended": self.recommended,
+            "offer": self.offer,
+            "language": self.language,
+            "misses": self.misses,
+        }
+        return {key: value for key, value in full.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing to answer. `entry` is set for what the FAQ answers; composed acts are known by `id`."""
+
+    id: str
+    entry: Entry | None = None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) < 40 else None
+
+
+def clauses(sentence: Sentence) -> list[tuple[str, ...]]:
+    """A sentence cut before question words, so that two questions without a full stop are two."""
+    parts: list[tuple[str, ...]] = []
+    start = 0
+    words = sentence.words
+    for index in range(2, len(words)):
+        cut = words[index] in _QUESTION_WORDS and words[index - 1] not in _BEFORE_QUESTION_WORD
+        joined = words[index - 1] in _JOINS and index - start > 2
+        if cut and (joined or index - start >= 3) and len(words) - index >= 2:
+            parts.append(words[start:index])
+            start = index
+    parts.append(words[start:])
+    return parts
+
+
+def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decided: bool) -> list[Act]:
+    """The acts of a message, most of them in the order asked; empty when nothing was understood."""
+    hits = _hits(text, retriever)
+    ids = {hit.entry.id for hit in hits}
+    if decided:
+        hits = [hit for hit in hits if hit.entry.id not in _ABOUT_CONSENT]
+    if "off_topic" in ids and not found.changed & {"area_m2", "package", "budget_pln", "phone", "email"}:
+        strongest = max(hits, key=lambda hit: hit.score)
+        if strongest.entry.id == "off_topic" or len(ids - _SOCIAL) == 1:
+            return [Act("off_topic", strongest.entry if strongest.entry.id == "off_topic" else _entry(hits, "off_topic"))]
+    listed = [Act(hit.entry.id, hit.entry) for hit in hits if hit.entry.id != "off_topic"]
+    listed = _resolve(listed, text, found)
+    business = [act for act in listed if act.id not in _SOCIAL]
+    implied = _implied(text, found, state)
+    if business:
+        ids = {act.id for act in business}
+        told = found.changed & {"area_m2", "package", "budget_pln"}
+        if implied is not None and told and (ids <= _CONTACT_ACTS or len(told) > 1 and not ids & _PRICE_ACTS):
+            business = [implied, *(act for act in business if act.id != implied.id)]
+        return business[:MAX_ACTS]
+    if implied is not None and not (decided and implied.id in {"noted", "hello_name"}):
+        return [implied]
+    if listed:
+        return listed[:1]
+    if decided:
+        return []
+    return _small(text, found, state)
+
+
+def _entry(hits: list[Hit], wanted: str) -> Entry | None:
+    return next((hit.entry for hit in hits if hit.entry.id == wanted), None)
+
+
+def _hits(text: Text, retriever: Retriever) -> list[Hit]:
+    """The best entry of every clause, and of a whole sentence when its clauses say nothing by themselves."""
+    chosen: dict[str, Hit] = {}
+    for sentence in text.sentences[:10]:
+        parts = clauses(sentence)
+        picked = [hit for part in parts if (hit := _best(retriever, part)) is not None]
+        if not picked and len(parts) > 1:
+            whole = _best(retriever, sentence.words)
+            picked = [] if whole is None else [whole]
+        for hit in picked:
+            chosen.setdefault(hit.entry.id, hit)
+    if not chosen and len(text.sentences) > 1:
+        whole = _best(retriever, text.words[:60])
+        if whole is not None:
+            chosen[whole.entry.id] = whole
+    return list(chosen.values())
+
+
+def _best(retriever: Retriever, words: tuple[str, ...]) -> Hit | None:
+    hits = retriever.search(words)
+    return hits[0] if hits and hits[0].score >= _THRESHOLD else None
+
+
+def _resolve(listed: list[Act], text: Text, found: Found) -> list[Act]:
+    """Drops and turns acts by what else the message says."""
+    ids = {act.id for act in listed}
+    changed = found.changed
+    if "quote" in ids and ids & _PRICED and not changed & {"area_m2", "package"}:
+        listed = [act for act in listed if act.id != "quote"]
+    if "quote" in ids and "recommend_package" in ids and "package" not in changed:
+        listed = [act for act in listed if act.id != "quote"]
+    if "quote" in ids and ids & {"cheapest_package", "dearest_package", "compare_packages"}:
+        listed = [act for act in listed if act.id != "quote"]
+    if "budget_pln" in changed and "package" not in changed and not ids & {"recommend_package", "cheapest_package"}:
+        listed = [Act("recommend_package"), *(act for act in listed if act.id not in {"quote", "package_list"})]
+    if "compare_packages" in ids and len(found.named.packages) < 2:
+        listed = [Act("package_list") if act.id == "compare_packages" and not found.named.packages else act for act in listed]
+    if len(found.named.packages) == 1:
+        listed = [Act("package_details") if act.id == "package_list" else act for act in listed]
+    if changed & {"phone", "email"} or found.bad_email or found.bad_phone:
+        listed = [act for act in listed if act.id != "contact_info"]
+    if found.cities and "offices" not in ids and listed and all(act.id in {"enquiry", "process"} for act in listed) and "where" in text.words:
+        listed = [Act("service_area")]
+    return list({act.id: act for act in listed}.values())
+
+
+def _implied(text: Text, found: Found, state: State) -> Act | None:
+    """The act of a message that only states facts."""
+    changed, slots = found.changed, found.slots
+    if found.home.area_odd is not None:
+        return Act("area_odd")
+    if found.home.budget_per_m2 is not None or "budget_pln" in changed:
+        return Act("recommend_package")
+    if "package" in changed or len(found.named.packages) > 1:
+        return _about_package(text, found, state)
+    if "area_m2" in changed:
+        return Act("recommend_package") if slots.budget_pln and slots.package is None else Act("quote")
+    if found.home.room_area:
+        return Act("partial_scope")
+    if found.home.foreign_money:
+        return Act("foreign_money")
+    if "city" in changed:
+        return Act("city")
+    if changed & {"phone", "email"} or found.bad_email or found.bad_phone:
+        return Act("contact")
+    return Act("hello_name") if "name" in changed else None
+
+
+def _about_package(text: Text, found: Found, state: State) -> Act:
+    """A package without a question: the last question again, a quote, or what the package is."""
+    if len(found.named.packages) > 1:
+        return Act("compare_packages")
+    short = len(text.words) <= 5
+    if short and state.topic is not None and state.topic not in _REPEATABLE:
+        return Act("repeat_topic")
+    if short and state.topic == "lead_time" and state.asked is None:
+        return Act("lead_time")
+    if found.slots.area_m2 is not None:
+        return Act("quote")
+    return Act("package_details")
+
+
+def _small(text: Text, found: Found, state: State) -> list[Act]:
+    """Messages that neither ask nor tell: acceptance of an offer, acknowledgement, doubt, noise."""
+    if _UNSURE.search(text.joined):
+        return [Act("unsure")]
+    if state.offer is not None and _YES.match(text.joined) and len(text.words) <= 4:
+        return [Act(state.offer)]
+    if "property_type" in found.changed:
+        return [Act("enquiry")]
+    if text.is_empty or all(word in _ACK for word in text.words):
+        return [Act("ack")]
+    return []
+
+
+def wish(text: Text) -> str | None:
+    """What a visitor without a budget looks for: "rental", "wow" or nothing in particular."""
+    if _RENTAL.search(text.joined):
+        return "rental"
+    return "wow" if _WOW.search(text.joined) else None
+
+
+def adopt(slots: Slots, state: State) -> Slots:
+    """Asking the price after a recommendation accepts the recommended package."""
+    if slots.package is None and state.recommended is not None:
+        return replace(slots, package=state.recommended)
+    return slots

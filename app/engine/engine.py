@@ -1,0 +1,143 @@
+"""One turn from start to end: read, guard, understand, answer. Deterministic; loads its knowledge once."""
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from app.engine import answers, compose, consent, dialog, guards, language, normalise
+from app.engine import knowledge as knowledge_files
+from app.engine import scoring
+from app.engine.answers import Context, Part
+from app.engine.compose import Voice
+from app.engine.consent import Stated
+from app.engine.contacts import Closing, closing
+from app.engine.dialog import Act, State
+from app.engine.knowledge import Knowledge
+from app.engine.quote import area_is_sane
+from app.engine.retrieval import Retriever
+from app.engine.rights import decision_parts, guard_part, forget
+from app.engine.slots.reader import Found, SlotReader
+from app.engine.types import Answer, Greeting, Locale, PackageFact, PackageId, Quote, Reply, Slots, Turn
+
+
+class Engine:
+    """Answers messages from its knowledge. Immutable after loading, safe to share between tasks and threads."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        """Build the tables that every turn reads."""
+        self._knowledge = knowledge
+        self._retriever = Retriever(knowledge.faq.entries)
+        self._reader = SlotReader(knowledge)
+        known = {normalise.fold(word) for word in knowledge.faq.vocabulary}
+        places = {word for form in self._reader.cities.forms for word in form.split()}
+        names = {normalise.fold(name) for name in knowledge.names.first_names}
+        self._corrector = normalise.Corrector(known, self._retriever.stems | places | names)
+
+    @classmethod
+    def load(cls, directory: Path | None = None) -> "Engine":
+        """An engine over the YAML files in `directory`, by default the package's own; raises `KnowledgeError`."""
+        return cls(knowledge_files.load(directory))
+
+    def greeting(self, locale: Locale, now: datetime) -> Greeting:
+        """The first words of a conversation, with the disclosure that an automated assistant speaks."""
+        voice = Voice(self._knowledge, locale, now)
+        return Greeting(voice.say("greeting"), voice.say("disclosure"), voice.chips("qr_quote", "qr_packages", "qr_booking"))
+
+    def packages(self, locale: Locale, now: datetime) -> list[PackageFact]:
+        """Every package with its price on the day of `now`, cheapest first."""
+        return compose.package_facts(Voice(self._knowledge, locale, now))
+
+    def quote(self, *, area_m2: Decimal, package: PackageId, locale: Locale, now: datetime) -> Quote:
+        """An estimate at the prices of the day of `now`; `ValueError` for an area outside what the firm quotes."""
+        if not area_is_sane(self._knowledge.prices, area_m2):
+            msg = f"area must be between {self._knowledge.prices.min_area_m2} and {self._knowledge.prices.max_area_m2} m2"
+            raise ValueError(msg)
+        return compose.quote(Voice(self._knowledge, locale, now), package, area_m2)
+
+    def score(self, slots: Slots, *, messages: int) -> int:
+        """How promising the lead is, 0 to 100."""
+        return scoring.score(slots, messages=messages)
+
+    def answer(self, turn: Turn) -> Answer:
+        """The reply to one message. Never raises for any text, and always says something."""
+        text = normalise.read(turn.text, self._corrector)
+        state = State.load(turn.memory)
+        spoken: Locale = "en" if state.language == "en" else "pl" if state.language == "pl" else turn.locale
+        locale = language.detect(text, before=spoken)
+        voice = Voice(self._knowledge, locale, turn.now)
+        guard = guards.find(text)
+        found = self._read(text, turn, state, guard)
+        stated = Stated() if guard == "injection" else consent.read(text, state.purposes if state.asked == "consent" else ())
+        contact = next((d.granted for d in stated.decisions if d.purpose == "rodo"), turn.consent_contact)
+        context = Context(voice, found.slots, found, state, dialog.wish(text), contact)
+        parts = decision_parts(voice, stated, found.slots)
+        listed: list[Act] = []
+        if guard is not None and not (stated.decisions and guard == "erasure"):
+            guarded, found_slots = guard_part(guard, voice, text, found)
+            parts.append(guarded)
+            context = replace(context, slots=found_slots)
+            listed.append(Act(guard))
+        else:
+            listed = dialog.acts(text, self._retriever, found, state, decided=bool(stated.decisions))
+            if listed and listed[0].id == "off_topic":
+                context = replace(context, slots=replace(found.slots, city=turn.slots.city))
+            parts.extend(answers.answer(act, context) for act in listed)
+        slots = next((part.slots for part in parts if part.slots is not None), context.slots)
+        end = closing(turn, voice, found, stated, slots, contact, {act.id for act in listed}, state)
+        return self._answer(locale, parts, slots, stated, listed, end, context)
+
+    def _read(self, text: normalise.Text, turn: Turn, state: State, guard: str | None) -> Found:
+        found = self._reader.read(text, turn.slots, asked=state.asked, listed=state.listed)
+        if guard == "injection":
+            return replace(found, slots=turn.slots, changed=frozenset())
+        if guard == "erasure":
+            return replace(found, slots=forget(text, turn.slots), changed=frozenset())
+        return found
+
+    def _answer(
+        self,
+        locale: Locale,
+        parts: list[Part],
+        slots: Slots,
+        stated: Stated,
+        listed: list[Act],
+        end: Closing,
+        context: Context,
+    ) -> Answer:
+        replies = [part.reply for part in parts if part.reply.text]
+        missed = not replies and not end.replies and not end.answered
+        if missed:
+            part = answers.fallback(context)
+            parts, replies = [*parts, part], [part.reply]
+        replies.extend(end.replies)
+        if not replies:
+            replies = [Reply("text", context.voice.say("ack"))]
+        intents = tuple(dict.fromkeys([*(["consent"] if stated.decisions else []), *(act.id for act in listed)]))
+        memory = _remember(context.state, parts, listed, end, locale, missed=missed)
+        return Answer(
+            replies=tuple(replies),
+            slots=slots,
+            language=locale,
+            decisions=stated.decisions,
+            consent_shown=end.shown,
+            intents=intents or ("unclear",),
+            memory=memory.dump(),
+        )
+
+
+def _remember(state: State, parts: list[Part], listed: list[Act], end: Closing, locale: Locale, *, missed: bool) -> State:
+    """What the next turn needs: the question asked, the list shown, the topic, the recommendation."""
+    asks = next((part.asks for part in reversed(parts) if part.asks is not None), None)
+    shown = next((part.listed for part in parts if part.listed), ())
+    topic = next((act.id for act in listed if act.id not in {"repeat_topic", "ack", "unsure", "greeting", "thanks", "hello_name", "contact"}), None)
+    return State(
+        asked="consent" if end.asked else asks,
+        purposes=end.asked,
+        topic=topic or state.topic,
+        listed=shown or state.listed,
+        recommended=next((part.recommended for part in parts if part.recommended is not None), state.recommended),
+        offer=next((part.offer for part in parts if part.offer is not None), None),
+        language=locale,
+        misses=min(state.misses + 1, 9) if missed else 0,
+    )

@@ -1,0 +1,30 @@
+"""Opening hours: whether somebody is in the office at a moment, and when somebody will be."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from app.engine.knowledge import FirmFile
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The office at a moment: open, or when it opens next (days from today, weekday, hour)."""
+
+    is_open: bool
+    days_ahead: int
+    weekday: int
+    hour: int
+
+
+def opening(firm: FirmFile, now: datetime) -> Opening:
+    """The state of the office at `now`, which must be aware, in the firm's own time zone."""
+    local = now.astimezone(ZoneInfo(firm.timezone))
+    for ahead in range(8):
+        day = local + timedelta(days=ahead)
+        hours = firm.hours.get(day.weekday())
+        if hours is None or ahead == 0 and local.hour >= hours.closes:
+            continue
+        is_open = ahead == 0 and local.hour >= hours.opens
+        return Opening(is_open, ahead, day.weekday(), hours.opens)
+    return Opening(is_open=False, days_ahead=0, weekday=local.weekday(), hour=0)

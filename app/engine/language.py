@@ -1,0 +1,40 @@
+"""Polish or English: by the words of the message, and when they do not tell, by what was spoken before."""
+
+from app.engine.normalise import Text
+from app.engine.types import Locale
+
+_ENGLISH = frozenset(
+    "the is are am what how much many do does did you your yours we our us my mine me i'm please hello hi hey thanks thank for of "
+    "with and but or can could would should will shall want need have has had get give in at on to from this that these those it "
+    "its there where when which who why not don't yes no cost costs price prices cheap cheapest flat apartment house bathroom "
+    "kitchen floor floors work works time long take takes warranty quote estimate call about tell show book meeting "
+    "include included includes package packages square meters metres meter metre company an be been was were if okay sure budget "
+    "recommend best delete remove data consent agree number name english speak human person difference between compare".split()
+)
+_POLISH = frozenset(
+    "i w we z ze na do od po za przy dla o u nie tak czy jak ile co jaki jaka jakie jakich kiedy gdzie kto dlaczego ktory ktora "
+    "ktore jest sa byc mam masz ma mamy macie moge mozna mozecie chce chcemy chcialbym chcialabym prosze poprosze dzien dobry czesc "
+    "hej witam witajcie dzieki dziekuje to ten ta te tego tej mnie mi moj moja moje nas nam wasz wasze waszych sie juz tylko ale "
+    "albo lub oraz tez bez pod przez kosztuje koszt koszty cena ceny cene wycena wycene wycenic mieszkanie mieszkania dom domu "
+    "metrow metry metraz pakiet pakiety pakietu pakiecie pakietow lazienka kuchnia podloga panele zl zlotych tys tysiecy budzet "
+    "kontakt telefon numer zgoda zgadzam wyrazam zgode jestem nazywam dane moich jeszcze dobra dobrze spoko robicie dajecie "
+    "dzialacie trwa potrwa gwarancja rabat umowa firma wykonczenie wykonczenia pomoc wiem rozumiem wszystko nic".split()
+)
+_POLISH_LETTERS = frozenset("ąćęłńśźżĄĆĘŁŃŚŹŻ")
+_SHARED = frozenset(("to", "do", "no", "i", "a", "me", "on", "my", "we", "hi", "am", "ten", "at", "pod"))
+
+
+def detect(text: Text, *, before: Locale) -> Locale:
+    """The message's language; `before` when it gives no clear sign. Polish letters count, shared words do not."""
+    polish = english = 0
+    for word in text.words:
+        if word in _SHARED:
+            continue
+        polish += word in _POLISH
+        english += word in _ENGLISH
+    if not _POLISH_LETTERS.isdisjoint(text.clean):
+        marked = sum(not _POLISH_LETTERS.isdisjoint(word) for word in text.clean.split()[:80])
+        polish += marked if english == 0 else min(marked, polish + 1)
+    if polish == english:
+        return before
+    return "pl" if polish > english else "en"

@@ -1,0 +1,1 @@
+"""Grammar that reads facts about the visitor and their home out of one message."""

@@ -1,0 +1,37 @@
+"""The visitor's town, from a table of inflected forms, districts and slang."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.engine.knowledge import City
+
+_MAX_WORDS = 3
+_NEGATED = re.compile(r"(?:nie|not) (?:w|we|z|ze|in|from)$|(?:zamiast|oprocz|poza)(?: w| z)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class CityIndex:
+    """Forms to cities, built once."""
+
+    forms: dict[str, City]
+
+    @classmethod
+    def build(cls, cities: Iterable[City]) -> "CityIndex":
+        """An index of every form, the town's own folded name included by its forms."""
+        return cls({form: city for city in cities for form in city.forms})
+
+    def find_all(self, words: tuple[str, ...]) -> list[City]:
+        """The towns named in folded words, in order, longest form first; negated ones are left out."""
+        found: list[City] = []
+        position = 0
+        while position < len(words):
+            for length in range(min(_MAX_WORDS, len(words) - position), 0, -1):
+                city = self.forms.get(" ".join(words[position : position + length]))
+                if city is not None:
+                    if not _NEGATED.search(" ".join(words[max(0, position - 2) : position])):
+                        found.append(city)
+                    position += length - 1
+                    break
+            position += 1
+        return found

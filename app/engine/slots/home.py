@@ -1,0 +1,153 @@
+"""The home itself: floor area, budget and kind of property, from the message's quantities."""
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
+
+from app.engine.slots.quantities import Quantity
+from app.engine.types import PropertyType
+
+_SQFT = Decimal("0.09290304")
+_ROOM = (
+    r"(?:lazien\w*|kuchni\w*|kuchnia|salon\w*|pokoj\w*|pokoi\w*|sypialn\w*|balkon\w*|taras\w*|loggi\w*|ogrod\w*|garaz\w*|piwnic\w*|"
+    r"komork\w* lokator\w*|przedpok\w*|hol\w*|antresol\w*|garderob\w*|toalet\w*|wc|dzialk\w*|scian\w*|plyt\w*|"
+    r"bath\w*|kitchen\w*|living room|bedroom\w*|balcon\w*|terrace\w*|garden\w*|garage\w*|hall\w*|room\w*|walls?|tiles?)"
+)
+_ROOM_BEFORE = re.compile(rf"{_ROOM}(?: (?:o|ma|mam|na|to|of|is|jest|ok|okolo|wysokosci|powierzchni|metrazu|pow))*[ :(,-]{{0,3}}(?:ok\.? ?|okolo ?|~ ?)?$")
+_ROOM_AFTER = re.compile(rf"[ -]{{0,2}}(?:to |of (?:a |the )?)?{_ROOM}")
+_HOME_BEFORE = re.compile(
+    r"(?:mieszkan\w*|dom(?:u|em|ek|ku|)?|lokal\w*|apart\w*|flat|house|home|kawaler\w*|metraz\w*|powierzchni\w*|studio|area|size|m2|metrow|biur\w*|szereg\w*|blizniak\w*)"
+    r"[^\d]{0,25}$"
+)
+_AREA_CUE = re.compile(r"(?:metraz\w*|powierzchni\w*|pow\.|area|size|m2|metrow|metry)(?: (?:to|ma|is|of|jest|ok|okolo|mieszkania|lokalu|wynosi|around|about))*[ :=~.-]{0,3}$")
+_DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
+_BUDGET_CUE = re.compile(
+    r"(?:budz\w*|budget\w*|dysponuj\w*|przeznacz\w*|wydac|wydamy|wydam\b|kwot\w*|maks\w*|max\w*|limit\w*|nie wiecej niz|gora|zmiesci\w*|uzbier\w*|"
+    r"odlozon\w*|kas[aey]\w*|fundusz\w*|pieni\w*|hajs\w*|stac (?:mnie|nas)|spend|afford|up to|at most|have about|mam do wydania|srodk\w*|finans\w*)[^\d?!]{0,45}$"
+)
+_HAVE_CUE = re.compile(r"(?:\bmam\b|\bmamy\b|\bdo\b|\bza\b|\bokolo\b|\bok\.?|\bi have\b|\bwe have\b|\bfor\b|\bunder\b|~|\bposiadam\b|\bgotowk\w*)[^\d?!]{0,25}$")
+_BUDGET_AFTER = re.compile(r"[ ,]{0,2}(?:zl\w*|pln|zlotych)?[ ,]{0,2}(?:budzet\w*|budget|na wykonczeni\w*|max|maks\w*|na calosc|gora|do wydania|to moj (?:limit|max|budzet))")
+_CLAIM = re.compile(r"(?:koszt\w*|rabat\w*|znizk\w*|promocj\w*|konkurenc\w*|oferuj\w*|zaplac\w*|placil\w*|kaucj\w*|kredyt\w*|rat[aey]\b|zarabia\w*|cena to|costs?|discount|potwierdz\w*|doplat\w*|kara|kary)[^\d]{0,30}$")
+_MIN_UNANNOUNCED = 10_000
+
+_KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
+    (
+        "commercial",
+        re.compile(
+            r" lokal\w* (?:uslug|uzytk|handl|gastro|komerc)\w*| (?:sklep|gabinet|restauracj|hotel|pensjonat|kawiarni)\w* (?:\d|o |do wyk|w )"
+            r"| (?:wykoncz\w*|mam|mamy|remont\w*|urzadz\w*) (?:\w+ )?(?:biur[aoe]|sklep\w*|gabinet\w*|restauracj\w*|hotel\w*)"
+            r"| (?:biuro|biura|sklep|gabinet) \d| (?:commercial|office space|retail|office) "
+        ),
+    ),
+    (
+        "house",
+        re.compile(r" (?:dom|domek|domku|domem|domy|blizniak\w*|szeregow\w*|segment\w?|willa|willi|wille|house|townhouse|villa|dom\w? jednorodzinn\w*|wykonczeni\w* domu|domu (?:jedno|\d|o pow|w stanie|parter|pod)) "),
+    ),
+    ("apartment", re.compile(r" (?:mieszkan\w*|kawaler\w*|apartament\w*|apartment\w*|apartement\w*|flat|flats|studio|condo|m[2345]|lokal\w* mieszkal\w*|loft\w*) ")),
+)
+_NOT_HOUSE = re.compile(r" (?:do|z|w|novahouse) (?:dom|house) | nova house ")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What the quantities of one message say; `area_odd` when an area was given that nobody finishes."""
+
+    area_m2: Decimal | None = None
+    area_odd: Decimal | None = None
+    room_area: bool = False
+    budget_pln: int | None = None
+    budget_per_m2: Decimal | None = None
+    foreign_money: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the conversation expects a bare number to be, and the areas we quote."""
+
+    asked: Literal["area_m2", "budget_pln"] | None
+    bare_is_area: bool
+    min_area: Decimal
+    max_area: Decimal
+
+
+def read(folded: str, quantities: list[Quantity], hints: Hints) -> Home:
+    """Area and budget of a message; the last one said wins, rooms and turned-down numbers do not count."""
+    areas: list[Decimal] = []
+    rooms = False
+    odd: Decimal | None = None
+    budget: int | None = None
+    rate: Decimal | None = None
+    foreign = False
+    alone = len(quantities) == 1
+    for quantity in quantities:
+        before = folded[max(0, quantity.start - 60) : quantity.start]
+        if _DISCARDED.search(before):
+            continue
+        if quantity.unit == "rate" and not _CLAIM.search(before):
+            rate = quantity.value if _BUDGET_CUE.search(before) else rate
+        elif _is_area(quantity, before, hints, alone=alone, folded=folded):
+            if _is_room(quantity, before, folded):
+                rooms = True
+            else:
+                value = _square_metres(quantity)
+                sane = hints.min_area <= value <= hints.max_area and not before.endswith("-")
+                areas.extend([value] if sane else [])
+                odd = odd if sane else value
+        elif quantity.unit == "foreign":
+            foreign = True
+        else:
+            found = _budget(quantity, before, folded, hints, alone=alone)
+            budget = budget if found is None else found
+    area = areas[-1] if areas else None
+    return Home(area, odd if area is None else None, rooms, budget, rate, foreign and budget is None)
+
+
+def property_type(joined: str) -> PropertyType | None:
+    """The kind of property a message names, from its space-joined folded words."""
+    joined = _NOT_HOUSE.sub(" ", joined)
+    for kind, pattern in _KINDS:
+        if pattern.search(joined):
+            return kind
+    return None
+
+
+def _is_area(quantity: Quantity, before: str, hints: Hints, *, alone: bool, folded: str) -> bool:
+    if quantity.unit in {"area", "sqft"}:
+        return not quantity.scaled
+    if quantity.unit != "none" or quantity.scaled:
+        return False
+    if _AREA_CUE.search(before):
+        return True
+    if hints.asked == "area_m2" and alone and not _BUDGET_CUE.search(before):
+        return True
+    return hints.bare_is_area and alone and quantity.start <= 12 and len(folded) - quantity.end <= 8 and hints.min_area <= quantity.value <= hints.max_area
+
+
+def _is_room(quantity: Quantity, before: str, folded: str) -> bool:
+    if _ROOM_BEFORE.search(before):
+        return True
+    return _HOME_BEFORE.search(before) is None and _ROOM_AFTER.match(folded, quantity.end) is not None
+
+
+def _square_metres(quantity: Quantity) -> Decimal:
+    if quantity.unit == "sqft":
+        return (quantity.value * _SQFT).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+    return quantity.value
+
+
+def _budget(quantity: Quantity, before: str, folded: str, hints: Hints, *, alone: bool) -> int | None:
+    """Whole zloty when this quantity is what the visitor can spend."""
+    if quantity.unit not in {"money", "none"} or quantity.value < 1:
+        return None
+    asked = hints.asked == "budget_pln" and alone
+    announced = _BUDGET_CUE.search(before) is not None or _BUDGET_AFTER.match(folded, quantity.end) is not None
+    if not announced and not asked and _CLAIM.search(before):
+        return None
+    value = quantity.value
+    bare = quantity.unit == "none" and not quantity.scaled
+    if announced or asked:
+        return int(value * 1000 if bare and value < 1000 else value)
+    if value < _MIN_UNANNOUNCED or bare and not (_HAVE_CUE.search(before) and value >= 20_000):
+        return None
+    return int(value)

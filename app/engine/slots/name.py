@@ -1,0 +1,104 @@
+"""The visitor's name: after a phrase that introduces one, as a bare answer, or as a correction."""
+
+import re
+from collections.abc import Iterable
+
+from app.engine.normalise import Text, fold
+
+_WORD = r"[^\W\d_]+(?:['-][^\W\d_]+)*"
+_STRONG = re.compile(
+    r"\b(?:nazywam sie|mam na imie|na imie mi|na imie mam|moje imie(?: i nazwisko)?(?: to)?|imie(?: i nazwisko)?\s?(?::|to|-)|my name is|my name's|"
+    r"i am called|name\s?:|mowcie mi|mow mi|pisze)\s{0,2}(?P<name>[^\W\d_].{0,60})"
+)
+_WEAK = re.compile(
+    r"(?:(?<=^)|(?<=[\s,.!;(]))(?:jestem|tu|tutaj|z tej strony|przy telefonie|i'm|i am|im|this is|it's|pozdrawiam|podpisano|regards|wlasnie|czekaj,? to|to(?: wlasnie| jednak)?)"
+    r"[\s,:-]{1,3}(?P<name>[^\W\d_].{0,60})"
+)
+_INVERTED = re.compile(rf"(?P<name>{_WORD})\s(?:jestem|mam na imie|here)\b")
+_CORRECTED = re.compile(rf"\b(?:nie|not)\s{_WORD},?\s(?:tylko|a|lecz|but)\s(?P<name>{_WORD})")
+_TITLE = re.compile(r"^(?:pan(?:i)?|mr|mrs|ms|inz|dr)\.?\s")
+_MAX_PARTS = 3
+
+
+class NameReader:
+    """Reads names with a list of first names and a list of words that are none, built once."""
+
+    def __init__(self, first_names: Iterable[str], not_names: Iterable[str], towns: Iterable[str]) -> None:
+        """`towns` are folded town forms: "jestem Kraków" is no introduction."""
+        self._first = {fold(name): name for name in first_names}
+        self._not = frozenset(not_names) | frozenset(towns)
+
+    def find(self, text: Text, *, known: str | None, asked: bool) -> str | None:
+        """The name given in this message, as the visitor would write it, or None."""
+        match = None
+        for match in _STRONG.finditer(text.folded):
+            name = self._phrase(text, match.start("name"), strict=False)
+            if name is not None:
+                return name
+        for match in _WEAK.finditer(text.folded):
+            if match.group().startswith(("to ", "to,", "it's", "wlasnie")) and known is None:
+                continue
+            name = self._phrase(text, match.start("name"), strict=True)
+            if name is not None:
+                return name
+        for pattern in (_CORRECTED, _INVERTED):
+            match = pattern.search(text.folded)
+            if match is not None and fold(match.group("name")) in self._first and (pattern is _INVERTED or known):
+                return self._phrase(text, match.start("name"), strict=True)
+        return self._bare(text, asked=asked)
+
+    def is_first_name(self, word: str) -> bool:
+        """True for a folded word that is a first name we know."""
+        return word in self._first
+
+    def _bare(self, text: Text, *, asked: bool) -> str | None:
+        """A message that begins with a name: an answer to "your name?", or a business card."""
+        first = text.words[0] if text.words else ""
+        if asked and 0 < len(text.words) <= _MAX_PARTS and len(text.sentences) == 1 and not text.sentences[0].question:
+            return self._phrase(text, text.folded.find(first), strict=first not in self._first)
+        if first in self._first:
+            second = re.match(rf"{_WORD}\s({_WORD})(?=$|[\s,.;:]*$|[,;]|\s?(?:\+|tel|\d{{3}}))", text.folded)
+            card = second is not None and text.clean[second.start(1)].isupper() and text.clean[0].isupper()
+            if card and second is not None and second.group(1) not in self._not:
+                return self._phrase(text, 0, strict=True)
+            if re.fullmatch(rf"{_WORD}[,\s]{{1,3}}(?:tel\w*\.?|nr\.?|numer)?[\s:]{{0,2}}\+?[\d\s-]{{9,16}}\W*", text.folded):
+                return self._phrase(text, 0, strict=True)
+        return None
+
+    def _phrase(self, text: Text, start: int, *, strict: bool) -> str | None:
+        """Up to three name-like words from a position; strict wants a known first name or capital letters."""
+        if start < 0:
+            return None
+        rest_folded = text.folded[start : start + 70]
+        title = _TITLE.match(rest_folded)
+        if title is not None:
+            start += title.end()
+        parts: list[str] = []
+        position = start
+        while len(parts) < _MAX_PARTS:
+            match = re.compile(_WORD).match(text.clean, position)
+            if match is None or not self._fits(match.group(), first=not parts, strict=strict):
+                break
+            parts.append(self._spelled(match.group(), first=not parts))
+            position = match.end()
+            if text.clean[position : position + 1] != " ":
+                break
+            position += 1
+        return " ".join(parts) if parts and len(parts[0]) > 1 else None
+
+    def _fits(self, word: str, *, first: bool, strict: bool) -> bool:
+        folded = fold(word)
+        if folded in self._not or len(word) > 40:
+            return False
+        if first and folded in self._first:
+            return True
+        capital = word[0].isupper() and (not word.isupper() or len(word) <= 2)
+        if first:
+            return capital if strict else folded not in {"to", "i", "is"} and len(word) > 2
+        return capital and len(word) > 1
+
+    def _spelled(self, word: str, *, first: bool) -> str:
+        known = self._first.get(fold(word)) if first else None
+        if known is not None:
+            return known
+        return word if not word.islower() and not word.isupper() else word.capitalize()

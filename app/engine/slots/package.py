@@ -1,0 +1,74 @@
+"""Which packages a message names, by any of their names, and which it turns down."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.engine.knowledge import Package
+from app.engine.types import PackageId
+
+_TURNED_DOWN = re.compile(
+    r" (?:nie|zamiast|oprocz|not|instead of|rather than|odrzucam|rezygnuje z)(?: (?:chce|chcemy|interesuje mnie|w|ten|tego|z|the|want|na|pakiet|pakietu|dla mnie))* (?:pakie\w* )?$"
+)
+_ORDINALS = (
+    re.compile(r" (?:pierwsz(?:y|ego|ym|emu|a|ej)|first|nr 1|numer 1|jedynk[aeiy]) "),
+    re.compile(r" (?:drug(?:i|iego|im|iemu|a|iej)|second|nr 2|numer 2|dwojk[aeiy]) "),
+    re.compile(r" (?:trzeci(?:ego|m|emu|a|ej)?|third|nr 3|numer 3|trojk[aeiy]) "),
+    re.compile(r" (?:czwart(?:y|ego|ym|emu|a|ej)|fourth|nr 4|numer 4|czworki) "),
+    re.compile(r" (?:piat(?:y|ego|ym|emu|a|ej)|fifth|nr 5|numer 5|piatki) "),
+)
+_LAST = re.compile(r" (?:ostatni(?:ego|m|a|ej)?|the last) ")
+_FROM_END = re.compile(r" (?:od konca|od dolu|from the (?:bottom|end)) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Packages a message speaks about in order of mention, and those it only turns down."""
+
+    packages: tuple[PackageId, ...]
+    turned_down: tuple[PackageId, ...]
+
+
+class PackageIndex:
+    """The packages' patterns, compiled once; longer names are looked for before the shorter ones inside them."""
+
+    def __init__(self, packages: Iterable[Package]) -> None:
+        """Order of the packages is the order of the list a visitor sees."""
+        listed = list(packages)
+        self.order: tuple[PackageId, ...] = tuple(package.id for package in listed)
+        ranked = sorted(listed, key=lambda package: package.id != "express_plus")
+        self._patterns = tuple(
+            (package.id, re.compile(rf"(?<= )(?:{'|'.join(package.patterns)})(?= )")) for package in ranked
+        )
+        self._bare: dict[str, PackageId] = {word: package.id for package in listed for word in package.bare}
+
+    def find(self, joined: str) -> Named:
+        """Packages named in space-joined folded words."""
+        hits: list[tuple[int, PackageId]] = []
+        for package, pattern in self._patterns:
+            for match in pattern.finditer(joined):
+                hits.append((match.start(), package))
+            joined = pattern.sub(lambda match: "\x01" * len(match.group()), joined)
+        kept: list[PackageId] = []
+        dropped: list[PackageId] = []
+        for start, package in sorted(hits):
+            turned_down = _TURNED_DOWN.search(" " + joined[max(0, start - 45) : start]) is not None
+            (dropped if turned_down else kept).append(package)
+        packages = tuple(dict.fromkeys(kept))
+        return Named(packages, tuple(package for package in dict.fromkeys(dropped) if package not in packages))
+
+    def bare(self, words: tuple[str, ...]) -> PackageId | None:
+        """The package that a short answer means when a package was asked for."""
+        found = [self._bare[word] for word in words if word in self._bare]
+        return found[0] if found and len(words) <= 4 else None
+
+    def ordinal(self, joined: str, listed: tuple[PackageId, ...]) -> PackageId | None:
+        """The package that "the second one" means in the list shown last."""
+        if not listed:
+            return None
+        if _LAST.search(joined):
+            return listed[-1]
+        for index, pattern in enumerate(_ORDINALS):
+            if index < len(listed) and pattern.search(joined):
+                return listed[-1 - index] if _FROM_END.search(joined) else listed[index]
+        return None

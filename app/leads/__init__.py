@@ -1,0 +1,1 @@
+"""Leads: conversations with contact data, as sales works with them."""

@@ -1,0 +1,68 @@
+"""Capturing a lead from what a conversation knows, and reading it back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.alerts import service as alerts
+from app.core.db import AnyRow
+from app.core.errors import NotFoundError
+from app.leads import repository
+
+LEAD_CAPTURED = "lead.captured"
+
+
+class LeadNotFoundError(NotFoundError):
+    """No lead has this id."""
+
+    code = "lead-not-found"
+    title = "There is no such lead."
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFacts:
+    """What a conversation knows about its visitor at this moment."""
+
+    language: str
+    score: int
+    name: str | None
+    phone: str | None
+    email: str | None
+    city: str | None
+    property_type: str | None
+    area_m2: Decimal | None
+    package: str | None
+    budget_pln: int | None
+    rodo_consent: bool | None
+    marketing_consent: bool | None
+
+
+async def capture(session: AsyncSession, *, conversation_id: UUID, facts: LeadFacts, channels: Sequence[str]) -> UUID:
+    """Make or refresh the conversation's lead and, once its visitor agreed to be contacted, alert sales.
+
+    Both happen in the caller's transaction. The alert is recorded once in a lead's life, however often this runs.
+    """
+    values = {name: getattr(facts, name) for name in LeadFacts.__slots__}
+    lead_id = await repository.upsert(session, conversation_id=conversation_id, values=values)
+    if facts.rodo_consent:
+        await alerts.record(
+            session, event=LEAD_CAPTURED, subject_id=lead_id, conversation_id=conversation_id, channels=channels
+        )
+    return lead_id
+
+
+async def get(session: AsyncSession, lead_id: UUID) -> AnyRow:
+    """One lead. Raises LeadNotFoundError."""
+    lead = await repository.get(session, lead_id)
+    if lead is None:
+        raise LeadNotFoundError
+    return lead
+
+
+async def page(session: AsyncSession, *, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[AnyRow]:
+    """One page of leads, newest first."""
+    return await repository.page(session, before=before, limit=limit)

@@ -1,0 +1,131 @@
+"""The HTTP process: `uvicorn app.main:app`."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NoReturn
+
+from fastapi import FastAPI
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.middleware.cors import CORSMiddleware
+
+from app.api import ROUTERS, TAGS
+from app.consent.service import Texts
+from app.conversations.service import Chat
+from app.core.db import Database
+from app.core.jobs import Doorbell, arq_redis
+from app.core.logging import configure_logging
+from app.core.settings import Settings, SettingsError, read_settings
+from app.engine.engine import Engine
+from app.web.drain import Drain
+from app.web.handlers import install_handlers
+from app.web.middleware import RequestMiddleware
+from app.web.openapi import install_openapi, operation_id
+
+REDIS_TIMEOUT_SECONDS = 1.0
+REDIS_CONNECTIONS = 20
+
+
+class StartError(Exception):
+    """The process cannot start. The message is one line for whoever started it."""
+
+
+def _raise(error: StartError) -> NoReturn:
+    raise error
+
+
+def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoReturn] = _raise) -> FastAPI:
+    """The whole HTTP application for these settings.
+
+    When PostgreSQL or Redis is absent at start, its lifespan calls `start_failed`.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as cleanup:
+            doorbell = Doorbell(
+                arq_redis(settings.redis_url, timeout_seconds=REDIS_TIMEOUT_SECONDS, max_connections=REDIS_CONNECTIONS)
+            )
+            cleanup.push_async_callback(doorbell.aclose)
+            database = Database(settings.database_url, pool_size=settings.database_pool_size, ring=doorbell)
+            cleanup.push_async_callback(database.dispose)
+            try:
+                texts = await _first_contact(database, doorbell)
+            except StartError as error:
+                start_failed(error)
+            app.state.settings = settings
+            app.state.database = database
+            app.state.doorbell = doorbell
+            app.state.consent_texts = texts
+            app.state.chat = Chat(
+                database=database, engine=Engine.load(), texts=texts, alert_channels=settings.alert_channels
+            )
+            app.state.drain = Drain(settings.drain_seconds)
+            app.state.drain.install()
+            yield
+
+    app = FastAPI(
+        title="NovaHouse Chatbot API",
+        version="3.0.0",
+        lifespan=lifespan,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    install_handlers(app)
+    install_openapi(app)
+    app.add_middleware(RequestMiddleware)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After", "Idempotent-Replayed"],
+        )
+    return app
+
+
+async def _first_contact(database: Database, doorbell: Doorbell) -> Texts:
+    """Reach PostgreSQL and Redis once, so that a wrong address is an error now and not a mystery later."""
+    try:
+        async with database.transaction() as session:
+            texts = await Texts.load(session)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        raise StartError(f"PostgreSQL does not answer as it should at DATABASE_URL: {_cause(error)}") from error
+    try:
+        await doorbell.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        raise StartError(f"Redis does not answer at REDIS_URL: {type(error).__name__}") from error
+    return texts
+
+
+def _cause(error: BaseException) -> str:
+    """The class of the driver's own error, which tells a refused connection from a missing table."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    hint = " (run `alembic upgrade head`)" if type(error).__name__ == "UndefinedTableError" else ""
+    return f"{type(error).__name__}{hint}"
+
+
+def _give_up(error: Exception) -> NoReturn:
+    """End the process with one line and exit code 1; uvicorn would print a traceback and exit with 3."""
+    sys.stderr.write(f"novahouse: {error}\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Make `app` when uvicorn asks for it, so that importing this module reads no environment and logs nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        _give_up(error)
+    configure_logging(level=settings.log_level, json=settings.environment == "production")
+    return create_app(settings, start_failed=_give_up)

@@ -1,0 +1,1 @@
+"""Everything FastAPI-shaped that belongs to no feature."""

@@ -1,0 +1,59 @@
+"""OpenAPI: stable operation ids, and a Problem for every answer that is not a success."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from app.web.problems import EVERYWHERE, Problem, documented
+
+DESCRIPTION = """
+Chat backend for lead generation. A visitor opens a session, chats, gets prices and may leave contact data with
+provable consent; sales gets an alert that is never lost.
+
+* **Visitors** send `session_token` as `Authorization: Bearer`.
+* **Operators** send an API key as `Authorization: Bearer`.
+* Every answer that is not a success is `application/problem+json` (RFC 9457) with a stable `code` and a `request_id`.
+"""
+
+
+def operation_id(route: APIRoute) -> str:
+    """`{tag}_{function}`: stays the same when a path changes, and reads well in a generated client."""
+    return f"{route.tags[0]}_{route.name}"
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Give `app` a schema in which every operation documents its problems and only those."""
+
+    def schema() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
+            )
+            components = document["components"]["schemas"]
+            for name in ("HTTPValidationError", "ValidationError"):
+                components.pop(name, None)
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            components.update(problem.pop("$defs"))
+            components["Problem"] = problem
+            for path, operations in document["paths"].items():
+                if not path.startswith("/health"):
+                    _document_problems(operations)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = schema  # type: ignore[method-assign]
+
+
+def _document_problems(operations: dict[str, Any]) -> None:
+    for operation in operations.values():
+        responses = operation["responses"]
+        statuses = [*EVERYWHERE]
+        if "requestBody" in operation:
+            statuses.append(400)
+        if "security" in operation:
+            statuses.append(401)
+        for status, problem in documented(*statuses).items():
+            responses[str(status)] = problem
+        operation["responses"] = dict(sorted(responses.items()))

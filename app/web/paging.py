@@ -1,0 +1,46 @@
+"""Keyset pagination: an opaque cursor that names the last row of a page."""
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query
+
+from app.core.errors import InvalidError
+
+Limit = Annotated[int, Query(ge=1, le=100, description="Rows in one page.")]
+Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class CursorError(InvalidError):
+    """The cursor is none of ours."""
+
+    code = "cursor-invalid"
+    title = "The cursor is not valid."
+
+
+def encode_cursor(row: Any) -> str:
+    """The cursor after `row`, which has `created_at` and `id`."""
+    micros = (row.created_at - _EPOCH) // _MICROSECOND
+    return base64.urlsafe_b64encode(micros.to_bytes(8, "big") + row.id.bytes).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None) -> tuple[datetime, UUID] | None:
+    """The position a cursor names; None for no cursor. Raises CursorError."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.b64decode(cursor + "==", altchars=b"-_", validate=True)
+        if len(raw) != _LENGTH:
+            raise CursorError
+        return _EPOCH + int.from_bytes(raw[:8], "big") * _MICROSECOND, UUID(bytes=raw[8:])
+    except (binascii.Error, ValueError, OverflowError):
+        raise CursorError from None
+
+
+_MICROSECOND = datetime.resolution
+_LENGTH = 24

@@ -1,0 +1,1 @@
+"""Tests of the sink that plays Slack and monday.com."""

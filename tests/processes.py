@@ -1,0 +1,115 @@
+"""Our processes as an operator runs them: alone, from environment variables, with real signals."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], *, seconds: float = 20, every: float = 0.02) -> None:
+    """Wait until `condition` gives something true; AssertionError with its last answer when it never does."""
+    deadline = time.monotonic() + seconds
+    while not (answer := await condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s; last answer: {answer!r}"
+        await asyncio.sleep(every)
+
+
+class Running:
+    """One of our processes."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def output(self) -> str:
+        """Everything it has written to stdout and stderr."""
+        return self._log.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    async def exit_code(self, *, seconds: float = 30) -> int:
+        """Its exit code; negative when a signal ended it. AssertionError when it does not end in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.process.wait()
+        except TimeoutError:
+            raise AssertionError(f"still running after {seconds} s: {self.output[-2000:]}") from None
+
+
+@asynccontextmanager
+async def running(
+    *arguments: str, environment: Mapping[str, str], log: Path, cwd: Path = ROOT
+) -> AsyncIterator[Running]:
+    """Run `python -m arguments…` with this environment and nothing else; it is killed at the end if it still runs."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *arguments,
+            cwd=cwd,
+            env={**inherited, **environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield Running(process, log)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@asynccontextmanager
+async def api(environment: Mapping[str, str], log: Path) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
+    """The HTTP process, ready, and a client of it."""
+    port = free_port()
+    async with (
+        running("uvicorn", "app.main:app", "--port", str(port), environment=environment, log=log) as process,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
+    ):
+
+        async def ready() -> bool:
+            assert process.process.returncode is None, process.output
+            try:
+                return (await client.get("/health/ready")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await eventually(ready)
+        yield process, client
+
+
+@asynccontextmanager
+async def worker(environment: Mapping[str, str], log: Path) -> AsyncIterator[Running]:
+    """The worker process, ready."""
+    async with running("arq", "worker.settings.WorkerSettings", environment=environment, log=log) as process:
+
+        async def ready() -> bool:
+            assert process.process.returncode is None, process.output
+            return "worker_ready" in process.output
+
+        await eventually(ready)
+        yield process

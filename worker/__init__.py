@@ -1,0 +1,1 @@
+"""The arq worker: delivers what the database says is due. Never imports FastAPI."""
