@@ -4,12 +4,12 @@ import asyncio
 import sys
 
 import asyncpg
+from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from alembic import context
 from app.core.settings import SettingsError, read_settings
 from app.models import metadata
 

@@ -52,7 +52,8 @@ def test_every_instant_carries_its_time_zone() -> None:
 
 def test_every_constraint_has_a_predictable_name() -> None:
     prefixes = ("pk_", "fk_", "uq_", "ck_", "ix_")
-    names = [str(item.name) for table in metadata.tables.values() for item in (*table.constraints, *table.indexes)]
+    names = [str(item.name) for table in metadata.tables.values() for item in table.constraints]
+    names += [str(index.name) for table in metadata.tables.values() for index in table.indexes]
     assert [name for name in names if not name.startswith(prefixes)] == []
 
 

@@ -202,7 +202,8 @@ async def test_sigterm_turns_ready_off_finishes_requests_and_exits_0(
 
         await eventually(draining, seconds=5)
         postgres.resume()
-        assert (await in_flight).status_code == 201
+        response = await in_flight
+        assert response.status_code == 201, f"{response.text}\n{process.output}"
         assert await process.exit_code() == 0
 
 

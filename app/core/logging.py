@@ -24,7 +24,7 @@ def _where_it_happened(_logger: Any, _name: str, event: structlog.typing.EventDi
         error = exc_info[1]
     else:
         error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
-    chain = []
+    chain: list[dict[str, Any]] = []
     while error is not None and len(chain) < _MAX_CAUSES:
         frames = traceback.extract_tb(error.__traceback__)
         chain.append(

@@ -64,10 +64,21 @@ async def ready(request: Request, response: Response, drain: Annotated[Drain, De
 
 
 async def _answers(dependency: Database | Doorbell) -> bool:
+    """Whether it answers within `CHECK_SECONDS`. Cancelling a hung driver takes seconds; that is not waited for."""
+    ping = asyncio.create_task(dependency.ping())
+    done, _ = await asyncio.wait({ping}, timeout=CHECK_SECONDS)
+    if not done:
+        ping.cancel()
+        _abandoned.add(ping)
+        ping.add_done_callback(_abandoned.discard)
+        _log.warning("dependency_down", dependency=type(dependency).__name__, error="TimeoutError")
+        return False
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await dependency.ping()
-    except (SQLAlchemyError, RedisError, OSError, TimeoutError) as error:
+        ping.result()
+    except (SQLAlchemyError, RedisError, OSError) as error:
         _log.warning("dependency_down", dependency=type(dependency).__name__, error=type(error).__name__)
         return False
     return True
+
+
+_abandoned: set[asyncio.Task[None]] = set()

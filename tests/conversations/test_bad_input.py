@@ -12,6 +12,11 @@ from tests.talk import open_session
 CANARY = "kanarek-7781"
 
 
+def raw(name: str, value: str) -> dict[bytes, bytes]:
+    """A header as bytes on the wire, whatever it holds."""
+    return {name.encode(): value.encode()}
+
+
 def problem(response: httpx.Response, status: int) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -86,7 +91,7 @@ async def test_five_megabytes_are_too_large_with_and_without_a_length(client: ht
     ],
 )
 async def test_an_unknown_token_is_401_whatever_it_looks_like(client: httpx.AsyncClient, authorization: str) -> None:
-    headers = {"Authorization": authorization.encode()} if authorization else {}
+    headers = raw("Authorization", authorization) if authorization else {}
     for response in (
         await client.post("/v1/chat/messages", json={"text": CANARY}, headers=headers),
         await client.get("/v1/chat/messages", headers=headers),
@@ -139,5 +144,5 @@ async def test_a_request_id_is_taken_over_only_when_it_is_harmless(client: httpx
     taken = await client.get("/v1/packages", headers={"X-Request-ID": "abcd-1234-efgh"})
     assert taken.headers["X-Request-ID"] == "abcd-1234-efgh"
     for harmful in ("short", "a" * 65, "abc def ghi", "abcd1234\u00e9"):
-        refused = await client.get("/v1/packages", headers={"X-Request-ID": harmful.encode()})
+        refused = await client.get("/v1/packages", headers=raw("X-Request-ID", harmful))
         assert refused.headers["X-Request-ID"] != harmful
