@@ -1,4 +1,4 @@
-"""A sink of one's own and a client to talk to it."""
+"""A sink that remembers nothing of earlier tests, and a client to talk to it."""
 
 from collections.abc import AsyncIterator
 
@@ -8,12 +8,13 @@ from pydantic import SecretStr
 
 from app.devstack.sink.app import RunningSink, running_sink
 from app.devstack.sink.settings import SinkSettings
+from app.devstack.sink.state import OBEDIENT, ChannelName
 
 HOOK = "/slack/services/T00/B00/hook"
 
 
-@pytest.fixture
-async def sink() -> AsyncIterator[RunningSink]:
+@pytest.fixture(scope="module")
+async def shared_sink() -> AsyncIterator[RunningSink]:
     """A sink with everything set that can be checked."""
     settings = SinkSettings(
         slack_webhook_url=SecretStr(f"http://any.example{HOOK}"),
@@ -25,7 +26,17 @@ async def sink() -> AsyncIterator[RunningSink]:
 
 
 @pytest.fixture
-async def http(sink: RunningSink) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of that sink."""
-    async with httpx.AsyncClient(base_url=sink.base_url, trust_env=False, timeout=5) as client:
+async def http(shared_sink: RunningSink) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of that sink, which has forgotten everything."""
+    async with httpx.AsyncClient(base_url=shared_sink.base_url, trust_env=False, timeout=5) as client:
+        await client.delete("/messages")
+        for channel in ChannelName:
+            shared_sink.state.command(channel, OBEDIENT, times=None)
         yield client
+
+
+@pytest.fixture
+def sink(shared_sink: RunningSink, http: httpx.AsyncClient) -> RunningSink:
+    """The same sink, to look inside."""
+    assert not http.is_closed
+    return shared_sink

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from app.devstack.sink.app import RunningSink, running_sink
 from app.devstack.sink.settings import SinkSettings
-from app.devstack.sink.state import Behaviour, ChannelName, Mode
+from app.devstack.sink.state import OBEDIENT, Behaviour, ChannelName, Mode
 from tests.worker.channels.support import ALERT
 from worker.channels.base import LeadAlert, OutcomeKind
 from worker.channels.http import new_client
@@ -25,8 +25,8 @@ HOOK = "/slack/services/T00/B00/hook"
 SENT = {"slack": OutcomeKind.DELIVERED, "monday": OutcomeKind.DELIVERED}
 
 
-@pytest.fixture
-async def sink() -> AsyncIterator[RunningSink]:
+@pytest.fixture(scope="module")
+async def shared_sink() -> AsyncIterator[RunningSink]:
     """A sink with everything set that can be checked."""
     checked = SinkSettings(
         slack_webhook_url=SecretStr(f"http://any.example{HOOK}"),
@@ -36,6 +36,16 @@ async def sink() -> AsyncIterator[RunningSink]:
     )
     async with running_sink(checked) as running:
         yield running
+
+
+@pytest.fixture
+async def sink(shared_sink: RunningSink) -> RunningSink:
+    """The sink, knowing nothing of earlier tests."""
+    async with new_client() as client:
+        await client.delete(f"{shared_sink.base_url}/messages")
+    shared_sink.state.command(ChannelName.SLACK, OBEDIENT, times=None)
+    shared_sink.state.command(ChannelName.MONDAY, OBEDIENT, times=None)
+    return shared_sink
 
 
 @pytest.fixture
@@ -155,7 +165,7 @@ async def test_a_sink_that_misbehaves_gets_one_request_and_is_usable_after(
     sink.state.command(ChannelName.SLACK, Behaviour(mode, delay_ms=60_000), times=1)
     assert (await slack.send(ALERT)).kind is kind
     assert sink.state.tallies[ChannelName.SLACK].requests == 1
-    sink.state.command(ChannelName.SLACK, Behaviour(), times=None)
+    sink.state.command(ChannelName.SLACK, OBEDIENT, times=None)
     assert (await slack.send(ALERT)).kind is OutcomeKind.DELIVERED
 
 
