@@ -7,7 +7,7 @@ from decimal import Decimal
 from app.engine import compose
 from app.engine.compose import Voice
 from app.engine.dialog import Act, State
-from app.engine.knowledge import City
+from app.engine.knowledge import City, Entry
 from app.engine.quote import amount, package_for, price_on, zloty
 from app.engine.slots.reader import Found
 from app.engine.types import PackageId, Reply, Slots
@@ -135,7 +135,7 @@ def _package_list(context: Context) -> Part:
 def _details(context: Context) -> Part:
     packages = context.packages
     if not packages:
-        return _package_list(context)
+        return _scope(context)
     if len(packages) > 1:
         return _compare(context)
     reply = compose.details(context.voice, packages[0])
@@ -145,9 +145,17 @@ def _details(context: Context) -> Part:
     return Part(reply, asks=None, offer="quote")
 
 
+def _scope(context: Context) -> Part:
+    """What every package has, when none is named."""
+    voice = context.voice
+    entry = _faq(voice, "scope_included")
+    text = voice.say("fallback") if entry.answer is None else voice.fill(entry.answer)
+    return Part(Reply("text", text, None, voice.chips("qr_packages", "qr_quote")))
+
+
 def _compare(context: Context) -> Part:
     packages = context.found.named.packages
-    if len(packages) < 2:  # noqa: PLR2004 - a comparison needs two
+    if len(packages) < 2:
         return _package_list(context)
     return Part(compose.compare(context.voice, packages), asks="package", listed=packages)
 
@@ -191,17 +199,34 @@ def _recommend(context: Context) -> Part:
         return _recommend_by_budget(context, Decimal(slots.budget_pln), slots.area_m2)
     if rate is not None:
         package = package_for(voice.knowledge.prices, rate)
-        return _with_quote(context, package, voice.say("recommend_rate", per_m2=zloty(rate), package=voice.name(package)))
+        return _with_quote(
+            context, package, voice.say("recommend_rate", per_m2=zloty(rate), package=voice.name(package))
+        )
     if context.wish == "rental":
-        return _with_quote(context, "express", voice.say("recommend_rental", package=voice.name("express"), summary=voice.summary("express")))
+        return _with_quote(
+            context,
+            "express",
+            voice.say("recommend_rental", package=voice.name("express"), summary=voice.summary("express")),
+        )
     if context.wish == "wow":
-        return _with_quote(context, "premium", voice.say("recommend_wow", package=voice.name("premium"), summary=voice.summary("premium")))
+        return _with_quote(
+            context,
+            "premium",
+            voice.say("recommend_wow", package=voice.name("premium"), summary=voice.summary("premium")),
+        )
     if slots.budget_pln is not None:
-        lines = [voice.say("budget_odd" if slots.budget_pln < _ODD_BUDGET else "budget_noted", budget=zloty(Decimal(slots.budget_pln)))]
+        lines = [
+            voice.say(
+                "budget_odd" if slots.budget_pln < _ODD_BUDGET else "budget_noted",
+                budget=zloty(Decimal(slots.budget_pln)),
+            )
+        ]
         return Part(Reply("text", " ".join([*lines, voice.say("budget_area")])), asks="area_m2")
     package = voice.knowledge.packages.most_chosen
     row = price_on(voice.knowledge.prices, package, voice.day)
-    text = voice.say("recommend_default", package=voice.name(package), price=zloty(row.per_m2), summary=voice.summary(package))
+    text = voice.say(
+        "recommend_default", package=voice.name(package), price=zloty(row.per_m2), summary=voice.summary(package)
+    )
     part = _with_quote(context, package, text)
     part.asks = part.asks or "budget_pln"
     return part
@@ -213,7 +238,9 @@ def _with_quote(context: Context, package: PackageId, text: str) -> Part:
     if slots.area_m2 is None:
         return Part(Reply("text", f"{text} {voice.say('ask_area')}"), asks="area_m2", recommended=package)
     found = compose.quote_reply(voice, [package], slots.area_m2, slots.property_type)
-    return Part(Reply("quote", f"{text} {found.text}", found.data, found.quick_replies), recommended=package, offer="quote")
+    return Part(
+        Reply("quote", f"{text} {found.text}", found.data, found.quick_replies), recommended=package, offer="quote"
+    )
 
 
 def _recommend_by_budget(context: Context, budget: Decimal, area_m2: Decimal) -> Part:
@@ -318,7 +345,9 @@ def _enquiry(context: Context) -> Part:
     if context.found.cities:
         lines.append(_service_area(context).reply.text)
     if slots.area_m2 is None:
-        return Part(Reply("text", " ".join([*lines, voice.say("ask_area")]), None, voice.chips("qr_packages")), asks="area_m2")
+        return Part(
+            Reply("text", " ".join([*lines, voice.say("ask_area")]), None, voice.chips("qr_packages")), asks="area_m2"
+        )
     return Part(Reply("text", " ".join([*lines, voice.say("ask_package")])), asks="package", listed=_order(voice))
 
 
@@ -330,13 +359,32 @@ def _hello_name(context: Context) -> Part:
     return Part(Reply("text", f"{text} {voice.say('ack')}"))
 
 
+def _faq(voice: Voice, wanted: str) -> Entry:
+    return next(entry for entry in voice.knowledge.faq.entries if entry.id == wanted)
+
+
+def _partial(context: Context) -> Part:
+    entry = _faq(context.voice, "partial_scope")
+    return Part(Reply("text", context.voice.fill(entry.answer) if entry.answer else ""), offer="booking")
+
+
+def _repeat_topic(context: Context) -> Part:
+    """The last question again, for another package."""
+    entry = next((item for item in context.voice.knowledge.faq.entries if item.id == context.state.topic), None)
+    if entry is None or entry.topic is None:
+        return _details(context) if context.slots.area_m2 is None else _quote(context)
+    return answer(Act(entry.id, entry), context)
+
+
 def _nothing(_: Context) -> Part:
     """The closing says it all."""
     return Part(Reply("text", ""))
 
 
 def _simple(template: str) -> Callable[[Context], Part]:
-    return lambda context: Part(Reply("text", context.voice.say(template), None, context.voice.chips("qr_quote", "qr_booking")))
+    return lambda context: Part(
+        Reply("text", context.voice.say(template), None, context.voice.chips("qr_quote", "qr_booking"))
+    )
 
 
 def _cheapest(voice: Voice) -> PackageId:
@@ -351,6 +399,8 @@ _COMPOSED: dict[str, Callable[[Context], Part]] = {
     "quote": _quote,
     "package_list": _package_list,
     "package_details": _details,
+    "partial_scope": _partial,
+    "repeat_topic": _repeat_topic,
     "compare_packages": _compare,
     "cheapest_package": _cheapest_package,
     "dearest_package": _dearest_package,

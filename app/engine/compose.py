@@ -10,7 +10,7 @@ from app.engine.hours import opening
 from app.engine.knowledge import Knowledge, Local, Package, PriceRow
 from app.engine.quote import amount, price_on, zloty
 from app.engine.slots.reader import rounded
-from app.engine.types import Locale, PackageFact, PackageId, PropertyType, Quote, QuickReply, Reply
+from app.engine.types import Locale, PackageFact, PackageId, PropertyType, QuickReply, Quote, Reply
 
 _LARGE = {"apartment": Decimal(150), "house": Decimal(300)}
 
@@ -129,14 +129,10 @@ def quote_line(voice: Voice, found: Quote) -> str:
     }
     if found.total_max is None or found.price_per_m2_max is None:
         return voice.say("quote", **values)
-    return voice.say(
-        "quote_range", **values, total_max=zloty(found.total_max), price_max=zloty(found.price_per_m2_max)
-    )
+    return voice.say("quote_range", **values, total_max=zloty(found.total_max), price_max=zloty(found.price_per_m2_max))
 
 
-def quote_reply(
-    voice: Voice, packages: Iterable[PackageId], area_m2: Decimal, kind: PropertyType | None
-) -> Reply:
+def quote_reply(voice: Voice, packages: Iterable[PackageId], area_m2: Decimal, kind: PropertyType | None) -> Reply:
     """The estimate for one or more packages, with what it assumes."""
     quotes = [quote(voice, package, area_m2) for package in packages]
     lines = [quote_line(voice, found) for found in quotes]
@@ -151,7 +147,10 @@ def quote_reply(
 
 def package_facts(voice: Voice) -> list[PackageFact]:
     """All packages with their prices of the day."""
-    rows = [(package, price_on(voice.knowledge.prices, package.id, voice.day)) for package in voice.knowledge.packages.packages]
+    rows = [
+        (package, price_on(voice.knowledge.prices, package.id, voice.day))
+        for package in voice.knowledge.packages.packages
+    ]
     return [
         PackageFact(
             id=package.id,

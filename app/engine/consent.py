@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from app.engine.normalise import Text
 from app.engine.types import Decision, Purpose
 
-_CLAUSE = re.compile(r"[,.;!?\n]+|\s(?:ale|lecz|natomiast|jednak|but|however|za to)\s|\s(?=(?:nie zgadzam|nie wyrazam|nie chce|na marketing|bez reklam))")
+_CLAUSE = re.compile(
+    r"[,.;!?\n]+|\s(?:ale|lecz|natomiast|jednak|but|however|za to)\s|\s(?=(?:nie zgadzam|nie wyrazam|nie chce|na marketing|bez reklam))"
+)
 _AND = re.compile(r"\s(?:i|oraz|and|a takze|a|also)\s")
 _AGREE = re.compile(
     r"\b(?:zgadzam|zgadzamy|zgoda|zgode|zgody|wyrazam|wyrazamy|akceptuje|akceptujemy|zezwalam|pozwalam|upowazniam|consent|agree|accept|authori[sz]e|i allow)\b"
@@ -36,16 +38,26 @@ _PHONE = re.compile(r"\b(?:telefon\w*|dzwon\w*|zadzwon\w*|oddzwon\w*|sms\w*|phon
 _CONTACT = re.compile(
     r"\b(?:kontakt\w*|skontakt\w*|dzwon\w*|zadzwon\w*|oddzwon\w*|telefon\w*|przetwarz\w*|rodo|gdpr|danych|dane|ofert\w*|contact\w*|call\w*|process\w*|data|enquiry)\b"
 )
-_WISH = re.compile(r"\b(?:nie (?:\w+ )?dzwon\w*|do not call|don't call)\s(?:\w+\s){0,3}?(?:po|przed|rano|wieczor\w*|w weekend\w*|teraz|dzisiaj|dzis|jutro|after|before|in the|today|now|do)\b")
-_QUESTION = re.compile(r"(?:^|\b)(?:czy|na co|po co|dlaczego|czemu|jak\w?|co|gdzie|kiedy|what|why|do i|should i|must i|how|which|can i|is it|where)\b")
-_IF = re.compile(r"\b(?:jesli|jezeli|gdyb\w*|o ile|if|unless|moze|chyba|zastanow\w*|pomysle|maybe|perhaps|think about|nie wiem|nie jestem pewn\w*|not sure)\b")
+_WISH = re.compile(
+    r"\b(?:nie (?:\w+ )?dzwon\w*|do not call|don't call)\s(?:\w+\s){0,3}?(?:po|przed|rano|wieczor\w*|w weekend\w*|teraz|dzisiaj|dzis|jutro|after|before|in the|today|now|do)\b"
+)
+_QUESTION = re.compile(
+    r"(?:^|\b)(?:czy|na co|po co|dlaczego|czemu|jak\w?|co|gdzie|kiedy|what|why|do i|should i|must i|how|which|can i|is it|where)\b"
+)
+_IF = re.compile(
+    r"\b(?:jesli|jezeli|gdyb\w*|o ile|if|unless|moze|chyba|zastanow\w*|pomysle|maybe|perhaps|think about|nie wiem|nie jestem pewn\w*|not sure)\b"
+)
 _YES = re.compile(
     r"^(?:(?:no|a|ok|okej|dobrze|dobra|hm+|well|oh) )?(?:tak|jasne|pewnie|oczywiscie|zgoda|ok|okej|okay|dobrze|dobra|spoko|super|chetnie|jak najbardziej|potwierdzam|zgadza sie|"
     r"moze byc|niech bedzie|nie ma problemu|nie ma sprawy|nie mam nic przeciwko|prosze bardzo|prosze (?:dzwonic|o kontakt|zadzwonic|pisac)|mozna dzwonic|"
     r"mozecie (?:dzwonic|sie kontaktowac|pisac)|dzwoncie|yes|yep|yeah|yup|sure|of course|certainly|fine|go ahead|please do|ok please|no problem|absolutely|by all means|i do)\b"
 )
-_NO = re.compile(r"^(?:(?:no|hm+|raczej|well|sorry|przepraszam) )?(?:nie|no|nope|nah|absolutnie nie|w zadnym wypadku|nigdy|never|rather not|odmawiam|lepiej nie|raczej nie)\b")
-_NOT_REALLY_NO = re.compile(r"^nie (?:ma (?:problemu|sprawy)|mam nic przeciw|wiem|rozumiem|jestem pew)|^no (?:problem|worries|tak|jasne|pewnie|dobra|ok)")
+_NO = re.compile(
+    r"^(?:(?:no|hm+|raczej|well|sorry|przepraszam) )?(?:nie|no|nope|nah|absolutnie nie|w zadnym wypadku|nigdy|never|rather not|odmawiam|lepiej nie|raczej nie)\b"
+)
+_NOT_REALLY_NO = re.compile(
+    r"^nie (?:ma (?:problemu|sprawy)|mam nic przeciw|wiem|rozumiem|jestem pew)|^no (?:problem|worries|tak|jasne|pewnie|dobra|ok)"
+)
 _ALL = re.compile(r"\b(?:wszystk\w*|wszelk\w*|kazd\w*|all|any|everything)\b")
 _EVERYTHING: tuple[Purpose, ...] = ("rodo", "marketing_email", "marketing_phone")
 _MAX_CLAUSES = 12
@@ -125,14 +137,25 @@ def _short(
     if _MARKETING.search(clause):
         if unwanted:
             return [(purpose, False) for purpose in purposes], "refuse"
-        if carried is not None and re.match(r"^(?:na |for |to |o |zgody? na )?\w*", clause) and len(clause.split()) <= 4:
+        if (
+            carried is not None
+            and re.match(r"^(?:na |for |to |o |zgody? na )?\w*", clause)
+            and len(clause.split()) <= 4
+        ):
             return [(purpose, carried) for purpose in purposes], "inherit"
         return [], "nothing"
-    if unwanted and _CONTACT.search(clause) and re.search(r"dzwon|kontakt|contact|call|pisz", clause) and not _NOT_REALLY_NO.match(clause):
+    if (
+        unwanted
+        and _CONTACT.search(clause)
+        and re.search(r"dzwon|kontakt|contact|call|pisz", clause)
+        and not _NOT_REALLY_NO.match(clause)
+    ):
         return [("rodo", False)], "refuse"
     if not asked:
         return [], "nothing"
-    if _YES.match(clause) and not re.match(r"^(?:ok|dobrze|tak)?\s?(?:nie|no)\b", clause) or re.match(r"^nie (?:ma problemu|ma sprawy|mam nic przeciw)", clause):
+    if (_YES.match(clause) and not re.match(r"^(?:ok|dobrze|tak)?\s?(?:nie|no)\b", clause)) or re.match(
+        r"^nie (?:ma problemu|ma sprawy|mam nic przeciw)", clause
+    ):
         return [(purpose, True) for purpose in asked], "bare"
     if _NO.match(clause) and not _NOT_REALLY_NO.match(clause) and len(clause.split()) <= 6:
         return [(purpose, False) for purpose in asked], "bare"

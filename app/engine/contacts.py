@@ -36,13 +36,19 @@ def closing(
     lines: list[str] = []
     given = found.changed & {"phone", "email"}
     if given:
-        lines.append(voice.say("thanks_both" if len(given) > 1 else "thanks_phone" if "phone" in given else "thanks_email"))
+        lines.append(
+            voice.say("thanks_both" if len(given) > 1 else "thanks_phone" if "phone" in given else "thanks_email")
+        )
     if found.bad_email and "email" not in given:
         lines.append(voice.say("bad_email"))
     if found.bad_phone and "phone" not in given:
         lines.append(voice.say("bad_phone"))
     decided = any(decision.purpose == "rodo" for decision in stated.decisions)
-    wanted = bool(given) or (slots.has_contact and bool(acts & _WANTS_CONTACT)) or stated.unclear and "rodo" in state.purposes
+    wanted = (
+        bool(given)
+        or (slots.has_contact and bool(acts & _WANTS_CONTACT))
+        or (stated.unclear and "rodo" in state.purposes)
+    )
     if wanted and not decided and not contact:
         return _ask(turn, voice, lines)
     if given and contact and not decided:

@@ -14,28 +14,155 @@ from app.engine.types import PackageId, Purpose, Slots
 MAX_ACTS = 3
 _THRESHOLD = 0.95
 _QUESTION_WORDS = frozenset(
-    "ile jak jaki jaka jakie jakich kiedy czy gdzie co kto dlaczego how what when where which why who do does is are can".split()
+    [
+        "ile",
+        "jak",
+        "jaki",
+        "jaka",
+        "jakie",
+        "jakich",
+        "kiedy",
+        "czy",
+        "gdzie",
+        "co",
+        "kto",
+        "dlaczego",
+        "how",
+        "what",
+        "when",
+        "where",
+        "which",
+        "why",
+        "who",
+        "do",
+        "does",
+        "is",
+        "are",
+        "can",
+    ]
 )
-_BEFORE_QUESTION_WORD = frozenset("na od do za po w we z ze o dla to wiem about for in at of from with than so".split())
-_JOINS = frozenset("i oraz a and also plus".split())
+_BEFORE_QUESTION_WORD = frozenset(
+    [
+        "na",
+        "od",
+        "do",
+        "za",
+        "po",
+        "w",
+        "we",
+        "z",
+        "ze",
+        "o",
+        "dla",
+        "to",
+        "wiem",
+        "about",
+        "for",
+        "in",
+        "at",
+        "of",
+        "from",
+        "with",
+        "than",
+        "so",
+    ]
+)
+_JOINS = frozenset(["i", "oraz", "a", "and", "also", "plus"])
 _PRICED = frozenset(
-    {"partial_scope", "carpentry", "furniture", "installations", "air_conditioning", "out_of_offer", "smoothing", "smart_home", "quote_binding", "discount", "vat"}
+    {
+        "partial_scope",
+        "carpentry",
+        "furniture",
+        "installations",
+        "air_conditioning",
+        "out_of_offer",
+        "smoothing",
+        "smart_home",
+        "quote_binding",
+        "discount",
+        "vat",
+    }
 )
-_ABOUT_CONSENT = frozenset({"callback", "contact_info", "privacy", "discount", "contract", "booking", "package_list", "enquiry", "about_company"})
+_ABOUT_CONSENT = frozenset(
+    {
+        "callback",
+        "contact_info",
+        "privacy",
+        "discount",
+        "contract",
+        "booking",
+        "package_list",
+        "enquiry",
+        "about_company",
+    }
+)
 _CONTACT_ACTS = frozenset({"callback", "contact_info", "booking", "privacy", "opening_hours"})
 _PRICE_ACTS = frozenset(
-    {"quote", "recommend_package", "cheapest_package", "dearest_package", "popular_package", "compare_packages", "enquiry"}
+    {
+        "quote",
+        "recommend_package",
+        "cheapest_package",
+        "dearest_package",
+        "popular_package",
+        "compare_packages",
+        "enquiry",
+    }
 )
 _SOCIAL = frozenset({"greeting", "thanks", "goodbye", "capabilities", "enquiry", "language"})
 _ACK = frozenset(
-    "ok okej okay oki dobra dobrze super fajnie spoko jasne rozumiem aha mhm hmm hm no tak nie yes no sure great cool fine nice alright yep nope "
-    "git swietnie ekstra świetnie pewnie wow haha xd lol".split()
+    [
+        "ok",
+        "okej",
+        "okay",
+        "oki",
+        "dobra",
+        "dobrze",
+        "super",
+        "fajnie",
+        "spoko",
+        "jasne",
+        "rozumiem",
+        "aha",
+        "mhm",
+        "hmm",
+        "hm",
+        "no",
+        "tak",
+        "nie",
+        "yes",
+        "no",
+        "sure",
+        "great",
+        "cool",
+        "fine",
+        "nice",
+        "alright",
+        "yep",
+        "nope",
+        "git",
+        "swietnie",
+        "ekstra",
+        "świetnie",
+        "pewnie",
+        "wow",
+        "haha",
+        "xd",
+        "lol",
+    ]
 )
-_YES = re.compile(r"^ (?:no |a )?(?:tak|jasne|pewnie|oczywiscie|chetnie|poprosze|prosze|dawaj|ok|okej|dobrze|dobra|yes|sure|please|yeah|yep|of course|go ahead)\b")
-_UNSURE = re.compile(r" (?:nie wiem|nie jestem pew\w*|nie mam pojecia|trudno powiedziec|zastanaw\w*|jeszcze nie wiem|i don t know|not sure|no idea|dont know|niewiem) ")
+_YES = re.compile(
+    r"^ (?:no |a )?(?:tak|jasne|pewnie|oczywiscie|chetnie|poprosze|prosze|dawaj|ok|okej|dobrze|dobra|yes|sure|please|yeah|yep|of course|go ahead)\b"
+)
+_UNSURE = re.compile(
+    r" (?:nie wiem|nie jestem pew\w*|nie mam pojecia|trudno powiedziec|zastanaw\w*|jeszcze nie wiem|i don t know|not sure|no idea|dont know|niewiem) "
+)
 _REPEATABLE = frozenset({"quote", "lead_time", "package_details", "cheapest_package", "recommend_package"})
-_RENTAL = re.compile(r" (?:wynaj\w*|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) ")
-_WOW = re.compile(r" (?:wow|luksus\w*|ekskluzyw\w*|efektown\w*|prestiz\w*|wysok\w* standard\w*|luxur\w*|high end|top|najwyzsz\w*) ")
+_RENTAL = re.compile(
+    r" (?:wynaj\w*|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) "
+)
+_WOW = re.compile(
+    r" (?:wow|luksus\w*|ekskluzyw\w*|efektown\w*|prestiz\w*|wysok\w* standard\w*|luxur\w*|high end|top|najwyzsz\w*) "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +250,9 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
     if "off_topic" in ids and not found.changed & {"area_m2", "package", "budget_pln", "phone", "email"}:
         strongest = max(hits, key=lambda hit: hit.score)
         if strongest.entry.id == "off_topic" or len(ids - _SOCIAL) == 1:
-            return [Act("off_topic", strongest.entry if strongest.entry.id == "off_topic" else _entry(hits, "off_topic"))]
+            return [
+                Act("off_topic", strongest.entry if strongest.entry.id == "off_topic" else _entry(hits, "off_topic"))
+            ]
     listed = [Act(hit.entry.id, hit.entry) for hit in hits if hit.entry.id != "off_topic"]
     listed = _resolve(listed, text, found)
     business = [act for act in listed if act.id not in _SOCIAL]
@@ -131,7 +260,7 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
     if business:
         ids = {act.id for act in business}
         told = found.changed & {"area_m2", "package", "budget_pln"}
-        if implied is not None and told and (ids <= _CONTACT_ACTS or len(told) > 1 and not ids & _PRICE_ACTS):
+        if implied is not None and told and (ids <= _CONTACT_ACTS or (len(told) > 1 and not ids & _PRICE_ACTS)):
             business = [implied, *(act for act in business if act.id != implied.id)]
         return business[:MAX_ACTS]
     if implied is not None and not (decided and implied.id in {"noted", "hello_name"}):
@@ -174,7 +303,7 @@ def _resolve(listed: list[Act], text: Text, found: Found) -> list[Act]:
     """Drops and turns acts by what else the message says."""
     ids = {act.id for act in listed}
     changed = found.changed
-    if "quote" in ids and ids & _PRICED and not changed & {"area_m2", "package"}:
+    if "quote" in ids and ids & _PRICED and "area_m2" not in changed:
         listed = [act for act in listed if act.id != "quote"]
     if "quote" in ids and "recommend_package" in ids and "package" not in changed:
         listed = [act for act in listed if act.id != "quote"]
@@ -183,14 +312,31 @@ def _resolve(listed: list[Act], text: Text, found: Found) -> list[Act]:
     if "budget_pln" in changed and "package" not in changed and not ids & {"recommend_package", "cheapest_package"}:
         listed = [Act("recommend_package"), *(act for act in listed if act.id not in {"quote", "package_list"})]
     if "compare_packages" in ids and len(found.named.packages) < 2:
-        listed = [Act("package_list") if act.id == "compare_packages" and not found.named.packages else act for act in listed]
+        listed = [
+            Act("package_list") if act.id == "compare_packages" and not found.named.packages else act for act in listed
+        ]
+    if "scope_included" in ids and found.named.packages and "package_details" not in ids:
+        listed = [*_with(listed, "scope_included", Act("package_details"))]
+    if "quote" in ids and "package_list" in ids and not changed & {"area_m2", "package"}:
+        listed = [act for act in listed if act.id != "quote"]
     if len(found.named.packages) == 1:
         listed = [Act("package_details") if act.id == "package_list" else act for act in listed]
     if changed & {"phone", "email"} or found.bad_email or found.bad_phone:
         listed = [act for act in listed if act.id != "contact_info"]
-    if found.cities and "offices" not in ids and listed and all(act.id in {"enquiry", "process"} for act in listed) and "where" in text.words:
+    if (
+        found.cities
+        and "offices" not in ids
+        and listed
+        and all(act.id in {"enquiry", "process"} for act in listed)
+        and "where" in text.words
+    ):
         listed = [Act("service_area")]
     return list({act.id: act for act in listed}.values())
+
+
+def _with(listed: list[Act], wanted: str, before: Act) -> list[Act]:
+    """The acts with one put in front of another."""
+    return [item for act in listed for item in ((before, act) if act.id == wanted else (act,))]
 
 
 def _implied(text: Text, found: Found, state: State) -> Act | None:

@@ -5,9 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from app.engine import answers, compose, consent, dialog, guards, language, normalise
+from app.engine import answers, compose, consent, dialog, guards, language, normalise, scoring
 from app.engine import knowledge as knowledge_files
-from app.engine import scoring
 from app.engine.answers import Context, Part
 from app.engine.compose import Voice
 from app.engine.consent import Stated
@@ -16,7 +15,7 @@ from app.engine.dialog import Act, State
 from app.engine.knowledge import Knowledge
 from app.engine.quote import area_is_sane
 from app.engine.retrieval import Retriever
-from app.engine.rights import decision_parts, guard_part, forget
+from app.engine.rights import decision_parts, forget, guard_part
 from app.engine.slots.reader import Found, SlotReader
 from app.engine.types import Answer, Greeting, Locale, PackageFact, PackageId, Quote, Reply, Slots, Turn
 
@@ -42,7 +41,9 @@ class Engine:
     def greeting(self, locale: Locale, now: datetime) -> Greeting:
         """The first words of a conversation, with the disclosure that an automated assistant speaks."""
         voice = Voice(self._knowledge, locale, now)
-        return Greeting(voice.say("greeting"), voice.say("disclosure"), voice.chips("qr_quote", "qr_packages", "qr_booking"))
+        return Greeting(
+            voice.say("greeting"), voice.say("disclosure"), voice.chips("qr_quote", "qr_packages", "qr_booking")
+        )
 
     def packages(self, locale: Locale, now: datetime) -> list[PackageFact]:
         """Every package with its price on the day of `now`, cheapest first."""
@@ -51,7 +52,9 @@ class Engine:
     def quote(self, *, area_m2: Decimal, package: PackageId, locale: Locale, now: datetime) -> Quote:
         """An estimate at the prices of the day of `now`; `ValueError` for an area outside what the firm quotes."""
         if not area_is_sane(self._knowledge.prices, area_m2):
-            msg = f"area must be between {self._knowledge.prices.min_area_m2} and {self._knowledge.prices.max_area_m2} m2"
+            msg = (
+                f"area must be between {self._knowledge.prices.min_area_m2} and {self._knowledge.prices.max_area_m2} m2"
+            )
             raise ValueError(msg)
         return compose.quote(Voice(self._knowledge, locale, now), package, area_m2)
 
@@ -68,7 +71,9 @@ class Engine:
         voice = Voice(self._knowledge, locale, turn.now)
         guard = guards.find(text)
         found = self._read(text, turn, state, guard)
-        stated = Stated() if guard == "injection" else consent.read(text, state.purposes if state.asked == "consent" else ())
+        stated = (
+            Stated() if guard == "injection" else consent.read(text, state.purposes if state.asked == "consent" else ())
+        )
         contact = next((d.granted for d in stated.decisions if d.purpose == "rodo"), turn.consent_contact)
         context = Context(voice, found.slots, found, state, dialog.wish(text), contact)
         parts = decision_parts(voice, stated, found.slots)
@@ -126,11 +131,20 @@ class Engine:
         )
 
 
-def _remember(state: State, parts: list[Part], listed: list[Act], end: Closing, locale: Locale, *, missed: bool) -> State:
+def _remember(
+    state: State, parts: list[Part], listed: list[Act], end: Closing, locale: Locale, *, missed: bool
+) -> State:
     """What the next turn needs: the question asked, the list shown, the topic, the recommendation."""
     asks = next((part.asks for part in reversed(parts) if part.asks is not None), None)
     shown = next((part.listed for part in parts if part.listed), ())
-    topic = next((act.id for act in listed if act.id not in {"repeat_topic", "ack", "unsure", "greeting", "thanks", "hello_name", "contact"}), None)
+    topic = next(
+        (
+            act.id
+            for act in listed
+            if act.id not in {"repeat_topic", "ack", "unsure", "greeting", "thanks", "hello_name", "contact"}
+        ),
+        None,
+    )
     return State(
         asked="consent" if end.asked else asks,
         purposes=end.asked,

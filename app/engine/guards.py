@@ -12,7 +12,9 @@ _ERASE = re.compile(
     r"(?:\W+\w+){0,5}?\W+(?:dan(?:e|ych)|informacj\w*|rozmow\w*|konwersacj\w*|histori\w*|czat\w*|chat\w*|mnie|numer\w*|telefon\w*|mail\w*|e-mail\w*|wszystko|konto|data|details|"
     r"everything|conversation|me|number|account|information)\b|prawo do (?:bycia zapomnian\w*|usuniecia)|right to be forgotten|(?:dan(?:e|ych)|data)(?:\W+\w+){0,4}?\W+(?:usun\w*|skasow\w*|deleted|erased|removed)\b"
 )
-_NOT_ERASE = re.compile(r"usun\w* (?:mnie )?z (?:list|mail|newsl|baz\w* mail)|remove me from (?:the |your )?(?:mail|list|newsl)|usuwa\w* (?:scian|drzwi)|usuniecie? scian")
+_NOT_ERASE = re.compile(
+    r"usun\w* (?:mnie )?z (?:list|mail|newsl|baz\w* mail)|remove me from (?:the |your )?(?:mail|list|newsl)|usuwa\w* (?:scian|drzwi)|usuniecie? scian"
+)
 _ACCESS = re.compile(
     r"\b(?:jakie|co|kopi\w*|eksport\w*|wgl?ad\w*|dostep\w*|pobrac|pobierz|przeslij\w*|wyslij\w*|pokaz\w*|what|copy|export|access|download|show|send)\b(?:\W+\w+){0,6}?\W+"
     r"(?:(?:moi(?:ch|mi)?|moje|o mnie|swoi(?:ch|mi)|mnie|my|me)\W+(?:\w+\W+){0,2}?(?:dan(?:e|ych|ymi)|data|informacj\w*|details)|(?:dan(?:e|ych)|data|informacj\w*)(?:\W+\w+){0,2}?\W+(?:o mnie|mnie|moje|about me|on me|you have|you hold|you store|przechow\w*|zbier\w*|przetwarz\w*|macie))\b"
@@ -40,8 +42,12 @@ _HUMAN = re.compile(
 _HUMAN_WISH = re.compile(
     r"\b(?:rozmaw\w*|porozmaw\w*|pogad\w*|polacz\w*|przelacz\w*|kontakt\w*|chce|chcial\w*|prosze|poprosze|daj\w*|wole|wolalb\w*|moge|mozna|zawolaj\w*|potrzebuj\w*|speak|talk|connect|want|need|like|transfer|get me|chat with|put me)\b"
 )
-_HUMAN_DIRECT = re.compile(r"\b(?:nie chce (?:\w+ )?(?:z )?(?:botem|robotem|automatem|maszyna)|z prawdziw\w* (?:czlowiekiem|osoba)|prawdziw\w* (?:czlowiek\w*|osob\w*)|human please|live agent|z kims z firmy|not a bot)\b")
-_IS_BOT = re.compile(r"\b(?:czy|jestes|are you|is this|rozmawiam z)\b.{0,25}\b(?:czlowiek\w*|human|real person|konsultant\w*|osob\w*|botem|bot|robot\w*|automat\w*|ai|sztuczn\w*|chatgpt|gpt)\b")
+_HUMAN_DIRECT = re.compile(
+    r"\b(?:nie chce (?:\w+ )?(?:z )?(?:botem|robotem|automatem|maszyna)|z prawdziw\w* (?:czlowiekiem|osoba)|prawdziw\w* (?:czlowiek\w*|osob\w*)|human please|live agent|z kims z firmy|not a bot)\b"
+)
+_IS_BOT = re.compile(
+    r"\b(?:czy|jestes|are you|is this|rozmawiam z)\b.{0,25}\b(?:czlowiek\w*|human|real person|konsultant\w*|osob\w*|botem|bot|robot\w*|automat\w*|ai|sztuczn\w*|chatgpt|gpt)\b"
+)
 
 
 def find(text: Text) -> Guard | None:

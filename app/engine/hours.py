@@ -23,7 +23,7 @@ def opening(firm: FirmFile, now: datetime) -> Opening:
     for ahead in range(8):
         day = local + timedelta(days=ahead)
         hours = firm.hours.get(day.weekday())
-        if hours is None or ahead == 0 and local.hour >= hours.closes:
+        if hours is None or (ahead == 0 and local.hour >= hours.closes):
             continue
         is_open = ahead == 0 and local.hour >= hours.opens
         return Opening(is_open, ahead, day.weekday(), hours.opens)

@@ -190,7 +190,7 @@ class Knowledge(_Model):
         return self
 
 
-def _construct(loader: type[yaml.SafeLoader], path: Path) -> Any:  # noqa: ANN401 - YAML is anything until validated
+def _construct(loader: type[yaml.SafeLoader], path: Path) -> Any:
     try:
         with path.open(encoding="utf-8") as file:
             return yaml.load(file, loader)  # noqa: S506 - a safe loader, chosen by the caller

@@ -29,7 +29,9 @@ def price_on(prices: PriceFile, package: PackageId, day: date) -> PriceRow:
 def amount(prices: PriceFile, package: PackageId, area_m2: Decimal, day: date) -> Amount:
     """Area times price, rounded half up to the grosz. The area is the caller's to check."""
     row = price_on(prices, package, day)
-    return Amount(row, _round(area_m2 * row.per_m2), None if row.per_m2_max is None else _round(area_m2 * row.per_m2_max))
+    return Amount(
+        row, _round(area_m2 * row.per_m2), None if row.per_m2_max is None else _round(area_m2 * row.per_m2_max)
+    )
 
 
 def area_is_sane(prices: PriceFile, area_m2: Decimal) -> bool:

@@ -76,5 +76,3 @@ def forget(text: Text, slots: Slots) -> Slots:
     if _EMAIL.search(text.folded):
         slots = replace(slots, email=None)
     return slots
-
-

@@ -10,7 +10,9 @@ _EMAIL = re.compile(
     r"(?<![\w.+%@-])[a-z0-9](?:[a-z0-9._%+-]{0,62}[a-z0-9_%+-])?@"
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,5}[a-z]{2,24}(?![\w@-])"
 )
-_AT_SIGN = re.compile(r"\s?(?:[(\[{<]\s?(?:at|malpa|a)\s?[)\]}>]|(?<=\s)(?:malpa|malpka|at)(?=\s)|(?<=\w)\s@\s(?=\w))\s?")
+_AT_SIGN = re.compile(
+    r"\s?(?:[(\[{<]\s?(?:at|malpa|a)\s?[)\]}>]|(?<=\s)(?:malpa|malpka|at)(?=\s)|(?<=\w)\s@\s(?=\w))\s?"
+)
 _SPOKEN = re.compile(
     r"(?<![\w.])(?P<local>[a-z0-9][a-z0-9._+-]{0,40}(?:\s(?:kropka|dot|podkreslnik|podkreslenie|underscore|myslnik|minus)\s[a-z0-9._+-]{1,40}){0,4})"
     r"@(?P<domain>[a-z0-9][a-z0-9.-]{0,40}(?:\s?(?:kropka|dot|[(\[]dot[)\]]|\.)\s?[a-z0-9-]{1,30}){1,4})(?![\w@])"
@@ -20,15 +22,32 @@ _SPOKEN_SIGNS = (
     (re.compile(r"\s(?:podkreslnik|podkreslenie|underscore)\s"), "_"),
     (re.compile(r"\s(?:myslnik|minus)\s"), "-"),
 )
-_BROKEN_EMAIL = re.compile(r"[^\s@]{1,64}@[^\s]{0,64}|(?:e-?mail|mejl|adres)\w{0,3}(?: to| is)?:? [a-z0-9._-]{2,40}\.(?:pl|com|eu)\b")
+_BROKEN_EMAIL = re.compile(
+    r"[^\s@]{1,64}@[^\s]{0,64}|(?:e-?mail|mejl|adres)\w{0,3}(?: to| is)?:? [a-z0-9._-]{2,40}\.(?:pl|com|eu)\b"
+)
 _PHONE = re.compile(r"(?<![\w@.,])(?:\+|00)?\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?!\d)")
-_NOT_PHONE_BEFORE = re.compile(r"(?:nip|krs|regon|pesel|konto|konta|iban|nr konta|faktur\w*|umow\w*)\W{0,3}(?:to |nr )?$")
+_NOT_PHONE_BEFORE = re.compile(
+    r"(?:nip|krs|regon|pesel|konto|konta|iban|nr konta|faktur\w*|umow\w*)\W{0,3}(?:to |nr )?$"
+)
 _NOT_PHONE_AFTER = re.compile(r"\s?(?:zl|pln|tys|mln|m2|m\b|metr|eur|usd|€|k\b)")
-_PHONE_CUE = re.compile(r"(?:tel\b|tel\.|telefon\w*|numer\w*|komork\w*|nr\b|phone|mobile|call me|zadzwon\w*|dzwon\w*|oddzwon\w*)[^\d+]{0,25}$")
+_PHONE_CUE = re.compile(
+    r"(?:tel\b|tel\.|telefon\w*|numer\w*|komork\w*|nr\b|phone|mobile|call me|zadzwon\w*|dzwon\w*|oddzwon\w*)[^\d+]{0,25}$"
+)
 _DIGIT_WORDS = {
     word: digit
     for digit, words in enumerate(
-        ("zero", "jeden one", "dwa two", "trzy three", "cztery four", "piec five", "szesc six", "siedem seven", "osiem eight", "dziewiec nine")
+        (
+            "zero",
+            "jeden one",
+            "dwa two",
+            "trzy three",
+            "cztery four",
+            "piec five",
+            "szesc six",
+            "siedem seven",
+            "osiem eight",
+            "dziewiec nine",
+        )
     )
     for word in words.split()
 }
@@ -131,7 +150,10 @@ def _phone(folded: str) -> tuple[str | None, bool, list[tuple[int, int]]]:
 
 def _short_number(folded: str) -> bool:
     """A phone was announced, but too few digits followed."""
-    match = re.search(r"(?:telefon|tel\.?|numer telefonu|numer to|phone(?: number)?(?: is)?|moj numer|my number is)\W{1,3}(?:to )?(?:\d[ -]?){3,8}(?!\s?\d)", folded)
+    match = re.search(
+        r"(?:telefon|tel\.?|numer telefonu|numer to|phone(?: number)?(?: is)?|moj numer|my number is)\W{1,3}(?:to )?(?:\d[ -]?){3,8}(?!\s?\d)",
+        folded,
+    )
     return match is not None and not re.match(r"\s?(?:zl|m2|m\b|tys)", folded[match.end() :])
 
 

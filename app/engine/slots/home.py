@@ -10,25 +10,35 @@ from app.engine.types import PropertyType
 
 _SQFT = Decimal("0.09290304")
 _ROOM = (
-    r"(?:lazien\w*|kuchni\w*|kuchnia|salon\w*|pokoj\w*|pokoi\w*|sypialn\w*|balkon\w*|taras\w*|loggi\w*|ogrod\w*|garaz\w*|piwnic\w*|"
+    r"\b(?:lazien\w*|kuchni\w*|kuchnia|salon\w*|pokoj(?!ow)\w*|pokoi\w*|sypialn\w*|balkon\w*|taras\w*|loggi\w*|ogrod\w*|garaz\w*|piwnic\w*|"
     r"komork\w* lokator\w*|przedpok\w*|hol\w*|antresol\w*|garderob\w*|toalet\w*|wc|dzialk\w*|scian\w*|plyt\w*|"
     r"bath\w*|kitchen\w*|living room|bedroom\w*|balcon\w*|terrace\w*|garden\w*|garage\w*|hall\w*|room\w*|walls?|tiles?)"
 )
-_ROOM_BEFORE = re.compile(rf"{_ROOM}(?: (?:o|ma|mam|na|to|of|is|jest|ok|okolo|wysokosci|powierzchni|metrazu|pow))*[ :(,-]{{0,3}}(?:ok\.? ?|okolo ?|~ ?)?$")
+_ROOM_BEFORE = re.compile(
+    rf"{_ROOM}(?: (?:o|ma|mam|na|to|of|is|jest|ok|okolo|wysokosci|powierzchni|metrazu|pow))*[ :(,-]{{0,3}}(?:ok\.? ?|okolo ?|~ ?)?$"
+)
 _ROOM_AFTER = re.compile(rf"[ -]{{0,2}}(?:to |of (?:a |the )?)?{_ROOM}")
 _HOME_BEFORE = re.compile(
     r"(?:mieszkan\w*|dom(?:u|em|ek|ku|)?|lokal\w*|apart\w*|flat|house|home|kawaler\w*|metraz\w*|powierzchni\w*|studio|area|size|m2|metrow|biur\w*|szereg\w*|blizniak\w*)"
     r"[^\d]{0,25}$"
 )
-_AREA_CUE = re.compile(r"(?:metraz\w*|powierzchni\w*|pow\.|area|size|m2|metrow|metry)(?: (?:to|ma|is|of|jest|ok|okolo|mieszkania|lokalu|wynosi|around|about))*[ :=~.-]{0,3}$")
+_AREA_CUE = re.compile(
+    r"(?:metraz\w*|powierzchni\w*|pow\.|area|size|m2|metrow|metry)(?: (?:to|ma|is|of|jest|ok|okolo|mieszkania|lokalu|wynosi|around|about))*[ :=~.-]{0,3}$"
+)
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
 _BUDGET_CUE = re.compile(
     r"(?:budz\w*|budget\w*|dysponuj\w*|przeznacz\w*|wydac|wydamy|wydam\b|kwot\w*|maks\w*|max\w*|limit\w*|nie wiecej niz|gora|zmiesci\w*|uzbier\w*|"
     r"odlozon\w*|kas[aey]\w*|fundusz\w*|pieni\w*|hajs\w*|stac (?:mnie|nas)|spend|afford|up to|at most|have about|mam do wydania|srodk\w*|finans\w*)[^\d?!]{0,45}$"
 )
-_HAVE_CUE = re.compile(r"(?:\bmam\b|\bmamy\b|\bdo\b|\bza\b|\bokolo\b|\bok\.?|\bi have\b|\bwe have\b|\bfor\b|\bunder\b|~|\bposiadam\b|\bgotowk\w*)[^\d?!]{0,25}$")
-_BUDGET_AFTER = re.compile(r"[ ,]{0,2}(?:zl\w*|pln|zlotych)?[ ,]{0,2}(?:budzet\w*|budget|na wykonczeni\w*|max|maks\w*|na calosc|gora|do wydania|to moj (?:limit|max|budzet))")
-_CLAIM = re.compile(r"(?:koszt\w*|rabat\w*|znizk\w*|promocj\w*|konkurenc\w*|oferuj\w*|zaplac\w*|placil\w*|kaucj\w*|kredyt\w*|rat[aey]\b|zarabia\w*|cena to|costs?|discount|potwierdz\w*|doplat\w*|kara|kary)[^\d]{0,30}$")
+_HAVE_CUE = re.compile(
+    r"(?:\bmam\b|\bmamy\b|\bdo\b|\bza\b|\bokolo\b|\bok\.?|\bi have\b|\bwe have\b|\bfor\b|\bunder\b|~|\bposiadam\b|\bgotowk\w*)[^\d?!]{0,25}$"
+)
+_BUDGET_AFTER = re.compile(
+    r"[ ,]{0,2}(?:zl\w*|pln|zlotych)?[ ,]{0,2}(?:budzet\w*|budget|na wykonczeni\w*|max|maks\w*|na calosc|gora|do wydania|to moj (?:limit|max|budzet))"
+)
+_CLAIM = re.compile(
+    r"(?:koszt\w*|rabat\w*|znizk\w*|promocj\w*|konkurenc\w*|oferuj\w*|zaplac\w*|placil\w*|kaucj\w*|kredyt\w*|rat[aey]\b|zarabia\w*|cena to|costs?|discount|potwierdz\w*|doplat\w*|kara|kary)[^\d]{0,30}$"
+)
 _MIN_UNANNOUNCED = 10_000
 
 _KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
@@ -42,9 +52,16 @@ _KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
     ),
     (
         "house",
-        re.compile(r" (?:dom|domek|domku|domem|domy|blizniak\w*|szeregow\w*|segment\w?|willa|willi|wille|house|townhouse|villa|dom\w? jednorodzinn\w*|wykonczeni\w* domu|domu (?:jedno|\d|o pow|w stanie|parter|pod)) "),
+        re.compile(
+            r" (?:dom|domek|domku|domem|domy|blizniak\w*|szeregow\w*|segment\w?|willa|willi|wille|house|townhouse|villa|dom\w? jednorodzinn\w*|wykonczeni\w* domu|domu (?:jedno|\d|o pow|w stanie|parter|pod)) "
+        ),
     ),
-    ("apartment", re.compile(r" (?:mieszkan\w*|kawaler\w*|apartament\w*|apartment\w*|apartement\w*|flat|flats|studio|condo|m[2345]|lokal\w* mieszkal\w*|loft\w*) ")),
+    (
+        "apartment",
+        re.compile(
+            r" (?:mieszkan\w*|kawaler\w*|apartament\w*|apartment\w*|apartement\w*|flat|flats|studio|condo|m[2345]|lokal\w* mieszkal\w*|loft\w*) "
+        ),
+    ),
 )
 _NOT_HOUSE = re.compile(r" (?:do|z|w|novahouse) (?:dom|house) | nova house ")
 
@@ -121,7 +138,13 @@ def _is_area(quantity: Quantity, before: str, hints: Hints, *, alone: bool, fold
         return True
     if hints.asked == "area_m2" and alone and not _BUDGET_CUE.search(before):
         return True
-    return hints.bare_is_area and alone and quantity.start <= 12 and len(folded) - quantity.end <= 8 and hints.min_area <= quantity.value <= hints.max_area
+    return (
+        hints.bare_is_area
+        and alone
+        and quantity.start <= 12
+        and len(folded) - quantity.end <= 8
+        and hints.min_area <= quantity.value <= hints.max_area
+    )
 
 
 def _is_room(quantity: Quantity, before: str, folded: str) -> bool:
@@ -148,6 +171,6 @@ def _budget(quantity: Quantity, before: str, folded: str, hints: Hints, *, alone
     bare = quantity.unit == "none" and not quantity.scaled
     if announced or asked:
         return int(value * 1000 if bare and value < 1000 else value)
-    if value < _MIN_UNANNOUNCED or bare and not (_HAVE_CUE.search(before) and value >= 20_000):
+    if value < _MIN_UNANNOUNCED or (bare and not (_HAVE_CUE.search(before) and value >= 20_000)):
         return None
     return int(value)

@@ -46,8 +46,7 @@ class PackageIndex:
         """Packages named in space-joined folded words."""
         hits: list[tuple[int, PackageId]] = []
         for package, pattern in self._patterns:
-            for match in pattern.finditer(joined):
-                hits.append((match.start(), package))
+            hits.extend((match.start(), package) for match in pattern.finditer(joined))
             joined = pattern.sub(lambda match: "\x01" * len(match.group()), joined)
         kept: list[PackageId] = []
         dropped: list[PackageId] = []

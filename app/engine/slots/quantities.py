@@ -97,7 +97,9 @@ _UNIT_AFTER = re.compile(
     r"wizualiz\w*|spotkan\w*|[-:]\d|\.\d))"
 )
 _CLOCK = re.compile(r"\b\d{1,2}[:]\d{2}\b|\b\d{1,2}\.\d{1,2}\.\d{2,4}\b|\b\d{2}-\d{3}\b(?!\s?(?:m|zl|tys))")
-_DIMENSION = re.compile(r"\b\d{1,3}(?:[.,]\d{1,2})?\s?(?:m\s?)?[x×*]\s?\d{1,3}(?:[.,]\d{1,2})?\s?(?:m2?|cm|metr\w*)?(?!\w)")
+_DIMENSION = re.compile(
+    r"\b\d{1,3}(?:[.,]\d{1,2})?\s?(?:m\s?)?[x×*]\s?\d{1,3}(?:[.,]\d{1,2})?\s?(?:m2?|cm|metr\w*)?(?!\w)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def _factor(scale: str) -> int:
 def _after_scale(value: Decimal, text: str, end: int) -> tuple[Decimal, int]:
     """Adds what follows the scale word: "sto dwadziescia tysiecy piecset", "1 mln 200 tys"."""
     follow = _NUMBER.match(text, end + 1) if text[end : end + 1] == " " else None
-    if follow is None or _UNIT_AFTER.match(text, follow.end()) is not None and _is_area(text, follow.end()):
+    if follow is None or (_UNIT_AFTER.match(text, follow.end()) is not None and _is_area(text, follow.end())):
         return value, end
     more = _digits(follow) if follow.group("words") is None else _from_words(follow.group("words"))
     scale = _SCALE_AFTER.match(text, follow.end())
@@ -170,7 +172,7 @@ def _unit(text: str, end: int) -> tuple[Unit, int]:
         return "none", end
     for name in ("rate", "sqft", "area", "money", "foreign", "other"):
         if match.group(name) is not None:
-            return name, match.end()  # type: ignore[return-value]
+            return name, match.end()
     return "none", end
 
 
