@@ -12,14 +12,14 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import TextClause, insert, select, text
+from sqlalchemy import TextClause, func, insert, select, text, true
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
-from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.conversations.models import ChatConversation, ChatMessage
 from app.core.db import AnyRow
 
+LAST_WORDS = 3
 FACTS = ("area_m2", "package", "city", "budget_pln", "name", "phone", "email", "property_type")
 
 _READ_TURN = text(
@@ -160,11 +160,21 @@ async def messages(session: AsyncSession, conversation_id: UUID, *, after: int, 
 
 
 async def last_words(session: AsyncSession, conversation_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """The newest message of each visitor."""
-    rows = await session.execute(
-        select(ChatMessage.conversation_id, ChatMessage.text)
-        .ext(distinct_on(ChatMessage.conversation_id))
-        .where(ChatMessage.conversation_id.in_(conversation_ids), ChatMessage.role == "visitor")
-        .order_by(ChatMessage.conversation_id, ChatMessage.seq.desc())
+    """Each visitor's newest messages, up to `LAST_WORDS` of them, the oldest first, one a line."""
+    newest = (
+        select(ChatMessage.text, ChatMessage.seq)
+        .where(ChatMessage.conversation_id == ChatConversation.id, ChatMessage.role == "visitor")
+        .order_by(ChatMessage.seq.desc())
+        .limit(LAST_WORDS)
+        .lateral()
     )
-    return {row.conversation_id: row.text for row in rows}
+    rows = await session.execute(
+        select(
+            ChatConversation.id,
+            func.string_agg(newest.c.text, "\n").aggregate_order_by(newest.c.seq).label("words"),
+        )
+        .join(newest, true())
+        .where(ChatConversation.id.in_(conversation_ids))
+        .group_by(ChatConversation.id)
+    )
+    return {row.id: row.words for row in rows}

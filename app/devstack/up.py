@@ -28,7 +28,10 @@ MIGRATION_SECONDS = 600.0
 DRAIN_LIMIT_SECONDS = 27.0  # the worker itself gives its jobs 20
 WORKER_HEARTBEAT = "arq:queue:health-check"
 HEARTBEAT_STEP_MS = 50
-EXAMPLE = "Mam 52m2 w Warszawie, pakiet Premium, proszę o kontakt 691 222 333"
+EXAMPLE = (
+    "Mam 52m2 w Warszawie, pakiet Premium, proszę o kontakt 691 222 333",
+    "tak, wyrażam zgodę na kontakt w sprawie oferty",
+)
 
 
 @dataclass(frozen=True)
@@ -287,7 +290,11 @@ def _tell(addresses: Addresses, settings: StackSettings, memory: Memory, home: H
     }
     json_header = "-H 'Content-Type: application/json'"
     token = 'import json, sys; print(json.load(sys.stdin)["session_token"])'  # noqa: S105  code that reads one
-    body = shlex.quote(f'{{"text": "{EXAMPLE}"}}')
+    sends = [
+        f'curl -s {addresses.api}/v1/chat/messages -H "Authorization: Bearer $TOKEN" {json_header} -d '
+        + shlex.quote(f'{{"text": "{text}"}}')
+        for text in EXAMPLE
+    ]
     say(f"\nNovaHouse is ready after {seconds:.1f} s.\n")
     for name, fact in facts.items():
         say(f"  {name:<11} {fact}")
@@ -295,6 +302,6 @@ def _tell(addresses: Addresses, settings: StackSettings, memory: Memory, home: H
         "\nTry it:\n\n"
         f'TOKEN=$(curl -s {addresses.api}/v1/chat/sessions {json_header} -d \'{{"locale": "pl"}}\''
         f" | python3 -c '{token}')\n"
-        f'curl -s {addresses.api}/v1/chat/messages -H "Authorization: Bearer $TOKEN" {json_header} -d {body}\n\n'
-        "Ctrl-C stops everything."
+        + "\n".join(sends)
+        + f"\n\nThen look at {addresses.sink}. Ctrl-C stops everything."
     )
