@@ -2,65 +2,74 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from app.engine.normalise import Text
 from app.engine.types import Decision, Purpose
 
-_CLAUSE = re.compile(
-    r"[,.;!?\n]+|\s(?:ale|lecz|natomiast|jednak|but|however|za to)\s|\s(?=(?:nie zgadzam|nie wyrazam|nie chce|na marketing|bez reklam))"
-)
+_CLAUSE = re.compile(r"[,.;!?\n]+|\s(?:ale|lecz|natomiast|jednak|but|however|za to)\s")
 _AND = re.compile(r"\s(?:i|oraz|and|a takze|a|also)\s")
+_SECOND_VERB = re.compile(r"\s(?=nie (?:zgadzam|wyrazam|akceptuje)|(?:do not|don't) (?:agree|consent))")
 _AGREE = re.compile(
-    r"\b(?:zgadzam|zgadzamy|zgoda|zgode|zgody|wyrazam|wyrazamy|akceptuje|akceptujemy|zezwalam|pozwalam|upowazniam|consent|agree|accept|authori[sz]e|i allow)\b"
+    r"\b(?:zgadzam|zgadzamy|wyrazam|wyrazamy|akceptuje|akceptujemy|zezwalam|pozwalam|upowazniam|"
+    r"(?:daje|udzielam|potwierdzam|macie|masz) (?:\w+ ){0,2}?zgode|agreed|accepted|"
+    r"(?:i|we) (?:\w+ )?(?:consent|agree|accept|authori[sz]e|allow)|(?:have|give|grant)(?: you)? (?:my|our) consent)\b|^(?:\w+ )?(?:zgoda|consent|agree)\b"
 )
 _REFUSE = re.compile(
-    r"\b(?:nie (?:\w+ ){0,2}?(?:zgadzam|zgadzamy|wyrazam|wyrazamy|akceptuje|zezwalam|pozwalam|zycze|zgodze|wyraze|daje|dam)|(?:zgody|zgode) (?:\w+ ){0,3}?nie (?:wyrazam|daje|dam|udzielam|wyraze|ma)|"
-    r"nie ma (?:mojej )?zgody|brak (?:mojej )?zgody|bez (?:mojej )?zgody|odmawiam|nie mam zgody|"
-    r"(?:do not|don't|dont|cannot|can't|won't|not) (?:\w+ )?(?:consent|agree|accept|allow)|no consent|refuse|i decline)\b"
+    r"\b(?:nie (?:\w+ ){0,2}?(?:zgadzam|zgadzamy|wyrazam|wyrazamy|akceptuje|zezwalam|pozwalam|zycze|zgodze|wyraze|daje|dam|udzielam)|"
+    r"zgod[ye] (?:\w+ ){0,4}?nie (?:wyrazam|daje|dam|udzielam|wyraze|ma|bedzie)|"
+    r"nie (?:ma|macie|masz) (?:mojej )?zgody|brak (?:mojej )?zgody|bez (?:mojej )?zgody|odmawiam|nie mam zgody|"
+    r"(?:do not|don't|dont|cannot|can't|won't|not) (?:\w+ )?(?:consent|agree|accept|allow)|no consent|i refuse|i decline)\b"
 )
 _WITHDRAW = re.compile(
-    r"\b(?:cofam|cofnij\w*|cofnac|cofniecie|wycof\w*|odwoluj\w*|odwolac|odwoluje|wypis\w*|wypisz|wyrejestruj\w*|rezygnuj\w*|usunc?ie? mnie z|usun mnie z|"
+    r"\b(?:cofam|cofnij\w*|cofnac|cofamy|wycof\w*|odwoluj\w*|odwolac|wypis\w*|wyrejestruj\w*|rezygnuj\w*|rezygnac\w*|usun\w* mnie z|"
     r"skresl\w* mnie|withdraw\w*|revoke\w*|unsubscribe\w*|opt(?:ing)?[ -]?out|take me off|remove me from)\b"
 )
 _LEAVE = re.compile(
-    r"\b(?:zgod\w*|consent\w*|unsubscribe|opt(?:ing)?[ -]?out|wypis\w* mnie|wypisac sie|wyrejestr\w*|take me off|remove me from)\b|\bz (?:maili|mailingu|listy|newslettera|bazy mail\w*)"
+    r"\b(?:zgod\w*|consent\w*|unsubscribe|opt(?:ing)?[ -]?out|wypis\w* mnie|wypisac sie|wyrejestr\w*|take me off|remove me from)\b|"
+    r"\bz (?:maili|mailingu|listy|newslettera|bazy mail\w*)"
 )
+_LEAVES_LIST = re.compile(r"\b(?:wypis|unsubscribe|take me off|remove me|opt|wyrejestr|usun|rezygn|skresl)")
 _UNWANTED = re.compile(
     r"\b(?:nie (?:\w+ ){0,2}?(?:chce|chcialbym|chcialabym|zycze|potrzebuje|wysyl\w*|przysyl\w*|przesyl\w*|dzwon\w*|kontaktuj\w*|pisz\w*|interesuj\w*)|przestan\w*|"
-    r"(?:chce|zycze) nie|bez|zadnych|zadnego|dosc|stop|don't|dont|do not|no more|never|no|not|without|(?:chce|prosze) nie|nie)\b"
+    r"bez|zadnych|zadnego|dosc|stop|don't|dont|do not|no more|never|no|not|without|nie)\b"
 )
 _MARKETING = re.compile(
     r"\b(?:marketing\w*|reklam\w*|newsletter\w*|promocj\w*|ofert\w* handlow\w*|informacj\w* handlow\w*|mailing\w*|spam\w*|promotion\w*|advert\w*|ads|"
     r"commercial (?:offers|messages|information)|ofert\w* (?:promoc|marketing)\w*)\b"
 )
+_ADVERTS_ONLY = re.compile(r"\b(?:marketing\w*|reklam\w*|newsletter\w*|mailing\w*|spam\w*|advert\w*|ads)\b")
 _MAIL = re.compile(r"\b(?:e-?mail\w*|maili?\w*|mejl\w*|poczt\w*|newsletter\w*|mailing\w*)\b")
 _PHONE = re.compile(r"\b(?:telefon\w*|dzwon\w*|zadzwon\w*|oddzwon\w*|sms\w*|phone|calls?|calling|text messages)\b")
 _CONTACT = re.compile(
     r"\b(?:kontakt\w*|skontakt\w*|dzwon\w*|zadzwon\w*|oddzwon\w*|telefon\w*|przetwarz\w*|rodo|gdpr|danych|dane|ofert\w*|contact\w*|call\w*|process\w*|data|enquiry)\b"
 )
+_REACH = re.compile(r"dzwon|kontakt|contact|\bcall|pisz")
 _WISH = re.compile(
-    r"\b(?:nie (?:\w+ )?dzwon\w*|do not call|don't call)\s(?:\w+\s){0,3}?(?:po|przed|rano|wieczor\w*|w weekend\w*|teraz|dzisiaj|dzis|jutro|after|before|in the|today|now|do)\b"
+    r"\b(?:nie (?:\w+ )?(?:za|od)?dzwon\w*|do not call|don't call)\s(?:\w+\s){0,3}?(?:po|przed|rano|wieczor\w*|w weekend\w*|teraz|dzisiaj|dzis|jutro|after|before|in the|today|now)\b"
 )
-_QUESTION = re.compile(
-    r"(?:^|\b)(?:czy|na co|po co|dlaczego|czemu|jak\w?|co|gdzie|kiedy|what|why|do i|should i|must i|how|which|can i|is it|where)\b"
-)
+_QUESTION = re.compile(r"^(?:a |ale |i |no |and |but )?(?:czy|na co|po co|dlaczego|czemu|jak\w?|co|gdzie|kiedy|ile|what|why|do i|do you|should i|must i|how|which|can i|is it|where)\b")
 _IF = re.compile(
-    r"\b(?:jesli|jezeli|gdyb\w*|o ile|if|unless|moze|chyba|zastanow\w*|pomysle|maybe|perhaps|think about|nie wiem|nie jestem pewn\w*|not sure)\b"
+    r"\b(?:jesli|jezeli|gdyb\w*|o ile|if|unless|moze|chyba|zastanow\w*|pomysle|maybe|perhaps|think about|nie wiem|nie jestem pew\w*|not sure|niekoniecznie|zgodzilbym|zgodzilabym|zalezy|depends|najpierw|first|later|pozniej)\b"
 )
-_YES = re.compile(
-    r"^(?:(?:no|a|ok|okej|dobrze|dobra|hm+|well|oh) )?(?:tak|jasne|pewnie|oczywiscie|zgoda|ok|okej|okay|dobrze|dobra|spoko|super|chetnie|jak najbardziej|potwierdzam|zgadza sie|"
-    r"moze byc|niech bedzie|nie ma problemu|nie ma sprawy|nie mam nic przeciwko|prosze bardzo|prosze (?:dzwonic|o kontakt|zadzwonic|pisac)|mozna dzwonic|"
-    r"mozecie (?:dzwonic|sie kontaktowac|pisac)|dzwoncie|yes|yep|yeah|yup|sure|of course|certainly|fine|go ahead|please do|ok please|no problem|absolutely|by all means|i do)\b"
+_STRONG_YES = re.compile(r"^(?:(?:no|a|well) )?(?:tak|jasne|pewnie|oczywiscie|zgoda|jak najbardziej|potwierdzam|zgadza sie|yes|yep|yeah|yup|sure|of course|certainly|absolutely|by all means|please do|go ahead)\b")
+_WEAK_YES = re.compile(
+    r"^(?:(?:no|a|well) )?(?:ok|okej|okay|dobrze|dobra|spoko|super|chetnie|moze byc|niech bedzie|nie ma (?:problemu|sprawy)|nie mam nic przeciw\w*|prosze bardzo|prosze|mozna|mozecie|dzwoncie|fine|no problem|i do)\b"
 )
-_NO = re.compile(
-    r"^(?:(?:no|hm+|raczej|well|sorry|przepraszam) )?(?:nie|no|nope|nah|absolutnie nie|w zadnym wypadku|nigdy|never|rather not|odmawiam|lepiej nie|raczej nie)\b"
+_YES_WORDS = frozenset(
+    "no a well tak jasne pewnie oczywiscie zgoda ok okej okay dobrze dobra spoko super chetnie prosze bardzo poprosze dziekuje dzieki jak najbardziej zgadzam sie wyrazam "
+    "zgode mozna mozecie mnie mi do ze mna na o w sprawie oferty kontakt kontaktowac skontaktowac dzwonic zadzwonic dzwoncie zadzwoncie oddzwonic pisac piszcie telefon potwierdzam "
+    "problemu sprawy nie ma mam nic przeciwko przeciw moze byc niech bedzie zgadza yes yep yeah yup sure of course certainly absolutely by all means please go ahead you can may call contact "
+    "me thanks thank i it is that's thats fine agree consent problem to the offer about this na kontakt ten po rano poludniu wieczorem kiedy chcecie smialo".split()
 )
-_NOT_REALLY_NO = re.compile(
-    r"^nie (?:ma (?:problemu|sprawy)|mam nic przeciw|wiem|rozumiem|jestem pew)|^no (?:problem|worries|tak|jasne|pewnie|dobra|ok)"
-)
-_ALL = re.compile(r"\b(?:wszystk\w*|wszelk\w*|kazd\w*|all|any|everything)\b")
+_NO = re.compile(r"^(?:(?:hm+|raczej|well|sorry|przepraszam|o) )?(?:nie|no|nope|nah|absolutnie nie|w zadnym wypadku|nigdy|never|rather not|lepiej nie|raczej nie)\b")
+_NOT_A_NO = re.compile(r"^nie (?:ma (?:problemu|sprawy)|mam nic przeciw|wiem|rozumiem|jestem|bardzo rozum|chce podawac)|^no (?:problem|worries|tak|jasne|pewnie|dobra|dobrze|ok|okej)\b")
+_INTEREST = re.compile(r"\b(?:chce|chcial\w*|chetnie|mozecie|prosze|poprosze|zapisz\w*|wysylaj\w*|przysylaj\w*|subscribe|sign me|i want|i would like|send me|please send)\b")
 _EVERYTHING: tuple[Purpose, ...] = ("rodo", "marketing_email", "marketing_phone")
 _MAX_CLAUSES = 12
+_SHORT_NO = 6
+
+How = Literal["agree", "refuse", "withdraw", "bare", "interest", "unclear", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,95 +80,113 @@ class Stated:
     withdrawal: bool = False
     unclear: bool = False
     """The visitor answered the consent question, but neither clearly yes nor clearly no."""
+    interest: bool = False
+    """The visitor would like marketing but has not consented in so many words: ask, showing the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    how: How
+    purposes: tuple[Purpose, ...] = ()
+    granted: bool = False
+
+
+_NOTHING = _Verdict("nothing")
 
 
 def read(text: Text, asked: tuple[Purpose, ...]) -> Stated:
-    """What the visitor decides in this message; `asked` are the purposes the last reply asked about."""
-    verdicts: dict[Purpose, set[bool]] = {}
-    withdrawal = unclear = False
-    carried: bool | None = None
-    for clause, question in _clauses(text):
-        found, how = _clause(clause, question, asked, carried)
-        if how == "unclear":
-            unclear = bool(asked)
-        withdrawal = withdrawal or how == "withdraw"
-        for purpose, granted in found:
-            verdicts.setdefault(purpose, set()).add(granted)
-        carried = found[0][1] if found and how in {"agree", "refuse", "withdraw"} else carried
-    decisions = tuple(
-        Decision(purpose, verdicts[purpose] == {True})
-        for purpose in _EVERYTHING
-        if purpose in verdicts and len(verdicts[purpose]) == 1
+    """What the visitor decides in this message; `asked` are the purposes the last reply asked about.
+
+    A purpose that the message both grants and refuses stays undecided.
+    """
+    said: dict[Purpose, set[bool]] = {}
+    hows: set[How] = set()
+    clauses = _clauses(text)
+    for pieces, question in clauses:
+        before: _Verdict | None = None
+        for piece in pieces:
+            verdict = _inherited(piece, before) or _verdict(piece, asked, question=question, alone=len(clauses) == 1)
+            hows.add(verdict.how)
+            for purpose in verdict.purposes:
+                said.setdefault(purpose, set()).add(verdict.granted)
+            before = verdict
+    decisions = tuple(Decision(p, said[p] == {True}) for p in _EVERYTHING if len(said.get(p, ())) == 1)
+    conflict = any(len(values) > 1 for values in said.values())
+    return Stated(
+        decisions,
+        withdrawal="withdraw" in hows,
+        unclear=not decisions and (conflict or bool(asked) and "unclear" in hows),
+        interest=not decisions and "interest" in hows,
     )
-    conflict = any(len(values) > 1 for values in verdicts.values())
-    return Stated(decisions, withdrawal, (unclear or conflict) and not decisions)
 
 
-def _clauses(text: Text) -> list[tuple[str, bool]]:
-    found: list[tuple[str, bool]] = []
+def _clauses(text: Text) -> list[tuple[list[str], bool]]:
+    """Clauses, each cut at its conjunctions, and whether a question mark ends them."""
+    found: list[tuple[list[str], bool]] = []
     position = 0
     folded = text.folded[:600]
     for match in _CLAUSE.finditer(folded + "."):
         part = folded[position : match.start()].strip()
         position = match.end()
-        question = "?" in match.group()
-        pieces = _AND.split(part) if _MARKETING.search(part) or _CONTACT.search(part) else [part]
-        found.extend((piece.strip(), question) for piece in pieces if piece.strip())
+        halves = _SECOND_VERB.split(part) if _AGREE.search(_SECOND_VERB.split(part)[0]) else [part]
+        for half in halves:
+            telling = _MARKETING.search(half) or _CONTACT.search(half)
+            pieces = [piece.strip() for piece in (_AND.split(half) if telling else [half]) if piece.strip()]
+            if pieces:
+                found.append((pieces, "?" in match.group()))
     return found[:_MAX_CLAUSES]
 
 
-def _clause(
-    clause: str, question: bool, asked: tuple[Purpose, ...], carried: bool | None
-) -> tuple[list[tuple[Purpose, bool]], str]:
-    """Purposes decided in one clause, and how: agree, refuse, withdraw, bare, inherit, unclear or nothing."""
+def _inherited(piece: str, before: _Verdict | None) -> _Verdict | None:
+    """ "... i marketing": the verb before the conjunction counts for what follows it, when nothing else is said."""
+    if before is None or before.how not in {"agree", "refuse", "withdraw"} or len(piece.split()) > 3:  # noqa: PLR2004
+        return None
+    purposes = _purposes(piece)
+    if not purposes or _UNWANTED.search(piece) or _AGREE.search(piece):
+        return None
+    return _Verdict(before.how, purposes, before.granted)
+
+
+def _verdict(clause: str, asked: tuple[Purpose, ...], *, question: bool, alone: bool) -> _Verdict:
+    """What one clause decides."""
     if _WISH.search(clause):
-        return [], "nothing"
+        return _NOTHING
     purposes = _purposes(clause)
-    if _WITHDRAW.search(clause) and (purposes or _LEAVE.search(clause)) and not _asks_how(clause):
-        return [(purpose, False) for purpose in _withdrawn(clause, purposes)], "withdraw"
+    if _WITHDRAW.search(clause) and (purposes or _LEAVE.search(clause)) and not _QUESTION.match(clause):
+        return _Verdict("withdraw", _withdrawn(clause, purposes))
     if _REFUSE.search(clause) and not question:
-        return [(purpose, False) for purpose in purposes or asked or ("rodo",)], "refuse"
+        return _Verdict("refuse", purposes or asked or ("rodo",))
     if question or _QUESTION.match(clause):
-        return [], "nothing"
+        return _NOTHING
     if _IF.search(clause):
-        return [], "unclear"
+        return _Verdict("unclear")
     if _AGREE.search(clause):
+        if re.search(r"\b(?:nie|not|don't|never)\b", clause):
+            return _Verdict("unclear")
         target = purposes or asked
-        return [(purpose, True) for purpose in target], "agree" if target else "nothing"
-    return _short(clause, purposes, asked, carried)
+        return _Verdict("agree", target, granted=True) if target else _NOTHING
+    return _without_verb(clause, purposes, asked, alone=alone)
 
 
-def _short(
-    clause: str, purposes: tuple[Purpose, ...], asked: tuple[Purpose, ...], carried: bool | None
-) -> tuple[list[tuple[Purpose, bool]], str]:
-    """Clauses without a verb of consent: "reklam nie chce", "i marketing", "tak", "nie"."""
+def _without_verb(clause: str, purposes: tuple[Purpose, ...], asked: tuple[Purpose, ...], *, alone: bool) -> _Verdict:
+    """Clauses without a verb of consent: "reklam nie chcę", "nie dzwońcie", "tak", "nie"."""
     unwanted = _UNWANTED.search(clause) is not None
     if _MARKETING.search(clause):
-        if unwanted:
-            return [(purpose, False) for purpose in purposes], "refuse"
-        if (
-            carried is not None
-            and re.match(r"^(?:na |for |to |o |zgody? na )?\w*", clause)
-            and len(clause.split()) <= 4
-        ):
-            return [(purpose, carried) for purpose in purposes], "inherit"
-        return [], "nothing"
-    if (
-        unwanted
-        and _CONTACT.search(clause)
-        and re.search(r"dzwon|kontakt|contact|call|pisz", clause)
-        and not _NOT_REALLY_NO.match(clause)
-    ):
-        return [("rodo", False)], "refuse"
+        if unwanted and _ADVERTS_ONLY.search(clause):
+            return _Verdict("refuse", purposes)
+        return _Verdict("interest") if _INTEREST.search(clause) and _ADVERTS_ONLY.search(clause) else _NOTHING
+    if unwanted and _REACH.search(clause) and not _NOT_A_NO.match(clause):
+        return _Verdict("refuse", ("rodo",))
     if not asked:
-        return [], "nothing"
-    if (_YES.match(clause) and not re.match(r"^(?:ok|dobrze|tak)?\s?(?:nie|no)\b", clause)) or re.match(
-        r"^nie (?:ma problemu|ma sprawy|mam nic przeciw)", clause
-    ):
-        return [(purpose, True) for purpose in asked], "bare"
-    if _NO.match(clause) and not _NOT_REALLY_NO.match(clause) and len(clause.split()) <= 6:
-        return [(purpose, False) for purpose in asked], "bare"
-    return [], "nothing"
+        return _NOTHING
+    words = re.findall(r"[^\W\d_]+", clause)
+    accepts = all(word in _YES_WORDS for word in words) and (not unwanted or _NOT_A_NO.match(clause) is not None)
+    if _STRONG_YES.match(clause) or _WEAK_YES.match(clause):
+        sure = accepts and (_STRONG_YES.match(clause) is not None or alone)
+        return _Verdict("bare", asked, granted=True) if sure else _Verdict("unclear")
+    if _NO.match(clause) and not _NOT_A_NO.match(clause) and len(words) <= _SHORT_NO:
+        return _Verdict("bare", asked)
+    return _NOTHING
 
 
 def _purposes(clause: str) -> tuple[Purpose, ...]:
@@ -174,14 +201,9 @@ def _purposes(clause: str) -> tuple[Purpose, ...]:
 
 def _withdrawn(clause: str, purposes: tuple[Purpose, ...]) -> tuple[Purpose, ...]:
     """What a withdrawal takes back; leaving a mailing list is marketing, an unnamed consent is every one."""
-    if re.search(r"\bwypis|\bunsubscribe|\btake me off|\bremove me|\bopt|\bwyrejestr|\busun|\brezygn", clause):
-        if _MAIL.search(clause) and not _PHONE.search(clause):
-            return ("marketing_email",)
-        if _PHONE.search(clause) and not _MAIL.search(clause):
-            return ("marketing_phone",)
-        return ("marketing_email", "marketing_phone")
-    return _EVERYTHING if not purposes or _ALL.search(clause) else purposes
-
-
-def _asks_how(clause: str) -> bool:
-    return re.match(r"^(?:jak|czy moge|czy mozna|how|can i|where|gdzie|kiedy)\b", clause) is not None
+    if _LEAVES_LIST.search(clause):
+        mail, phone = _MAIL.search(clause) is not None, _PHONE.search(clause) is not None
+        if mail == phone:
+            return ("marketing_email", "marketing_phone")
+        return ("marketing_email",) if mail else ("marketing_phone",)
+    return purposes or _EVERYTHING

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from app.engine.compose import Voice
 from app.engine.consent import Stated
-from app.engine.dialog import State
 from app.engine.slots.reader import Found
 from app.engine.types import Purpose, Reply, Slots, Turn
 
@@ -30,7 +29,6 @@ def closing(
     slots: Slots,
     contact: bool | None,
     acts: set[str],
-    state: State,
 ) -> Closing:
     """Thanks for contact data and asks for consent, unless it was given or just decided."""
     lines: list[str] = []
@@ -47,19 +45,21 @@ def closing(
     wanted = (
         bool(given)
         or (slots.has_contact and bool(acts & _WANTS_CONTACT))
-        or (stated.unclear and "rodo" in state.purposes)
     )
     if wanted and not decided and not contact:
-        return _ask(turn, voice, lines)
+        return _ask(turn, voice, lines, "rodo")
+    if stated.interest:
+        return _ask(turn, voice, lines, "marketing_email")
     if given and contact and not decided:
         lines.append(voice.say("consent_given_when", when=voice.when()))
     replies = (Reply("text", " ".join(lines)),) if lines else ()
     return Closing(replies, answered=bool(stated.decisions))
 
 
-def _ask(turn: Turn, voice: Voice, lines: list[str]) -> Closing:
+def _ask(turn: Turn, voice: Voice, lines: list[str], purpose: Purpose) -> Closing:
     """The consent question with the exact text, or a plain question where no text was given."""
-    body = turn.consent_texts.get(("rodo", voice.locale))
-    question = voice.say("consent_ask_plain") if body is None else voice.say("consent_ask", text=body)
-    reply = Reply("form", " ".join([*lines, question]), {"purposes": ["rodo"]}, voice.chips("qr_yes", "qr_no"))
-    return Closing((reply,), ("rodo",), () if body is None else ("rodo",))
+    body = turn.consent_texts.get((purpose, voice.locale))
+    kind = "consent_ask" if purpose == "rodo" else "marketing_ask"
+    question = voice.say(f"{kind}_plain") if body is None else voice.say(kind, text=body)
+    reply = Reply("form", " ".join([*lines, question]), {"purposes": [purpose]}, voice.chips("qr_yes", "qr_no"))
+    return Closing((reply,), (purpose,), () if body is None else (purpose,))

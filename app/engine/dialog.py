@@ -94,6 +94,8 @@ _ABOUT_CONSENT = frozenset(
         "package_list",
         "enquiry",
         "about_company",
+        "opening_hours",
+        "language",
     }
 )
 _CONTACT_ACTS = frozenset({"callback", "contact_info", "booking", "privacy", "opening_hours"})
@@ -108,7 +110,7 @@ _PRICE_ACTS = frozenset(
         "enquiry",
     }
 )
-_SOCIAL = frozenset({"greeting", "thanks", "goodbye", "capabilities", "enquiry", "language"})
+_SOCIAL = frozenset({"greeting", "not_interested", "thanks", "goodbye", "capabilities", "enquiry", "language"})
 _ACK = frozenset(
     [
         "ok",
@@ -246,7 +248,7 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
     hits = _hits(text, retriever)
     ids = {hit.entry.id for hit in hits}
     if decided:
-        hits = [hit for hit in hits if hit.entry.id not in _ABOUT_CONSENT]
+        hits = [hit for hit in hits if hit.entry.id not in _ABOUT_CONSENT | _SOCIAL]
     if "off_topic" in ids and not found.changed & {"area_m2", "package", "budget_pln", "phone", "email"}:
         strongest = max(hits, key=lambda hit: hit.score)
         if strongest.entry.id == "off_topic" or len(ids - _SOCIAL) == 1:
@@ -311,6 +313,8 @@ def _resolve(listed: list[Act], text: Text, found: Found) -> list[Act]:
         listed = [act for act in listed if act.id != "quote"]
     if "budget_pln" in changed and "package" not in changed and not ids & {"recommend_package", "cheapest_package"}:
         listed = [Act("recommend_package"), *(act for act in listed if act.id not in {"quote", "package_list"})]
+    if "quote" in ids and "package_details" in ids and "area_m2" in changed:
+        listed = [act for act in listed if act.id != "package_details"]
     if "compare_packages" in ids and len(found.named.packages) < 2:
         listed = [
             Act("package_list") if act.id == "compare_packages" and not found.named.packages else act for act in listed
@@ -322,7 +326,7 @@ def _resolve(listed: list[Act], text: Text, found: Found) -> list[Act]:
     if len(found.named.packages) == 1:
         listed = [Act("package_details") if act.id == "package_list" else act for act in listed]
     if changed & {"phone", "email"} or found.bad_email or found.bad_phone:
-        listed = [act for act in listed if act.id != "contact_info"]
+        listed = [act for act in listed if act.id not in {"contact_info", "offices", "company_data"}]
     if (
         found.cities
         and "offices" not in ids
@@ -349,7 +353,8 @@ def _implied(text: Text, found: Found, state: State) -> Act | None:
     if "package" in changed or len(found.named.packages) > 1:
         return _about_package(text, found, state)
     if "area_m2" in changed:
-        return Act("recommend_package") if slots.budget_pln and slots.package is None else Act("quote")
+        open_choice = slots.package is None and (slots.budget_pln is not None or wish(text) is not None)
+        return Act("recommend_package" if open_choice else "quote")
     if found.home.room_area:
         return Act("partial_scope")
     if found.home.foreign_money:

@@ -89,7 +89,7 @@ class Engine:
                 context = replace(context, slots=replace(found.slots, city=turn.slots.city))
             parts.extend(answers.answer(act, context) for act in listed)
         slots = next((part.slots for part in parts if part.slots is not None), context.slots)
-        end = closing(turn, voice, found, stated, slots, contact, {act.id for act in listed}, state)
+        end = closing(turn, voice, found, stated, slots, contact, {act.id for act in listed})
         return self._answer(locale, parts, slots, stated, listed, end, context)
 
     def _read(self, text: normalise.Text, turn: Turn, state: State, guard: str | None) -> Found:

@@ -176,7 +176,7 @@ class Retriever:
                     strength = (1 + _EXTRA_STEM * (len(cue.groups) - 1)) * self._entries[cue.entry].weight
                     scores[cue.entry] = max(scores.get(cue.entry, 0.0), strength)
         for entry, likeness in self._alike(words).items():
-            scores[entry] = scores.get(entry, 0.0) + likeness * _LIKENESS_WEIGHT * self._entries[entry].weight
+            scores[entry] = scores.get(entry, 0.0) + likeness * _LIKENESS_WEIGHT
         ranked = sorted(scores.items(), key=lambda item: -item[1])
         return [Hit(self._entries[entry], score) for entry, score in ranked]
 

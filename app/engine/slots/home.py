@@ -10,12 +10,12 @@ from app.engine.types import PropertyType
 
 _SQFT = Decimal("0.09290304")
 _ROOM = (
-    r"\b(?:lazien\w*|kuchni\w*|kuchnia|salon\w*|pokoj(?!ow)\w*|pokoi\w*|sypialn\w*|balkon\w*|taras\w*|loggi\w*|ogrod\w*|garaz\w*|piwnic\w*|"
+    r"\b(?:lazien\w*|kuchni\w*|kuchnia|salon\w*|pokoju|pokoj|sypialn\w*|balkon\w*|taras\w*|loggi\w*|ogrod\w*|garaz\w*|piwnic\w*|"
     r"komork\w* lokator\w*|przedpok\w*|hol\w*|antresol\w*|garderob\w*|toalet\w*|wc|dzialk\w*|scian\w*|plyt\w*|"
     r"bath\w*|kitchen\w*|living room|bedroom\w*|balcon\w*|terrace\w*|garden\w*|garage\w*|hall\w*|room\w*|walls?|tiles?)"
 )
 _ROOM_BEFORE = re.compile(
-    rf"{_ROOM}(?: (?:o|ma|mam|na|to|of|is|jest|ok|okolo|wysokosci|powierzchni|metrazu|pow))*[ :(,-]{{0,3}}(?:ok\.? ?|okolo ?|~ ?)?$"
+    rf"{_ROOM}(?: (?:o|ma|mam|na|to|of|is|jest|ok|okolo|wysokosci|powierzchni|metrazu|pow))*[ :(-]{{0,3}}(?:ok\.? ?|okolo ?|~ ?)?$"
 )
 _ROOM_AFTER = re.compile(rf"[ -]{{0,2}}(?:to |of (?:a |the )?)?{_ROOM}")
 _HOME_BEFORE = re.compile(
@@ -24,6 +24,9 @@ _HOME_BEFORE = re.compile(
 )
 _AREA_CUE = re.compile(
     r"(?:metraz\w*|powierzchni\w*|pow\.|area|size|m2|metrow|metry)(?: (?:to|ma|is|of|jest|ok|okolo|mieszkania|lokalu|wynosi|around|about))*[ :=~.-]{0,3}$"
+)
+_FILLER = re.compile(
+    r"^(?:(?:no|nie|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,2})*~?$"
 )
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
 _BUDGET_CUE = re.compile(
@@ -47,13 +50,13 @@ _KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
         re.compile(
             r" lokal\w* (?:uslug|uzytk|handl|gastro|komerc)\w*| (?:sklep|gabinet|restauracj|hotel|pensjonat|kawiarni)\w* (?:\d|o |do wyk|w )"
             r"| (?:wykoncz\w*|mam|mamy|remont\w*|urzadz\w*) (?:\w+ )?(?:biur[aoe]|sklep\w*|gabinet\w*|restauracj\w*|hotel\w*)"
-            r"| (?:biuro|biura|sklep|gabinet) \d| (?:commercial|office space|retail|office) "
+            r"| (?:biuro|biura|sklep|gabinet) \d+ | (?:commercial|office space|retail|(?:my|our|an) office|office \d+) "
         ),
     ),
     (
         "house",
         re.compile(
-            r" (?:dom|domek|domku|domem|domy|blizniak\w*|szeregow\w*|segment\w?|willa|willi|wille|house|townhouse|villa|dom\w? jednorodzinn\w*|wykonczeni\w* domu|domu (?:jedno|\d|o pow|w stanie|parter|pod)) "
+            r" (?:dom|domek|domku|domem|domy|blizniak\w*|szeregow\w*|segment\w?|willa|willi|wille|house|townhouse|villa|dom\w? jednorodzinn\w*|wykonczeni\w* domu|domu (?:jedno\w*|\d+|o pow\w*|w stanie|parter\w*|pod)) "
         ),
     ),
     (
@@ -141,7 +144,7 @@ def _is_area(quantity: Quantity, before: str, hints: Hints, *, alone: bool, fold
     return (
         hints.bare_is_area
         and alone
-        and quantity.start <= 12
+        and _FILLER.search(before) is not None
         and len(folded) - quantity.end <= 8
         and hints.min_area <= quantity.value <= hints.max_area
     )

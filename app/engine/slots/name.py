@@ -11,7 +11,7 @@ _STRONG = re.compile(
     r"i am called|name\s?:|mowcie mi|mow mi|pisze)\s{0,2}(?P<name>[^\W\d_].{0,60})"
 )
 _WEAK = re.compile(
-    r"(?:(?<=^)|(?<=[\s,.!;(]))(?:jestem|tu|tutaj|z tej strony|przy telefonie|i'm|i am|im|this is|it's|pozdrawiam|podpisano|regards|wlasnie|czekaj,? to|to(?: wlasnie| jednak)?)"
+    r"(?:(?<=^)|(?<=[\s,.!;(]))(?:jestem|tu|tutaj|z tej strony|przy telefonie|i'm|i am|im|this is|it's|pozdrawiam|podpisano|regards|wlasnie|to(?: wlasnie| jednak)?)"
     r"[\s,:-]{1,3}(?P<name>[^\W\d_].{0,60})"
 )
 _INVERTED = re.compile(rf"(?P<name>{_WORD})\s(?:jestem|mam na imie|here)\b")
