@@ -10,7 +10,7 @@ from app.consent.service import Texts
 router = APIRouter(prefix="/v1/consent", tags=["consent"])
 
 
-def consent_texts(request: Request) -> Texts:
+async def consent_texts(request: Request) -> Texts:
     """The texts that this process read at start."""
     texts: Texts = request.app.state.consent_texts
     return texts

@@ -15,7 +15,7 @@ from app.web.problems import documented
 router = APIRouter(prefix="/v1/chat", tags=["chat"])
 
 
-def _chat(request: Request) -> Chat:
+async def _chat(request: Request) -> Chat:
     chat: Chat = request.app.state.chat
     return chat
 

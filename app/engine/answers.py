@@ -1,51 +1,12 @@
 """One answer per act: the functions here turn an act and what is known into a bubble and a question to follow it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from decimal import Decimal
 
-from app.engine import compose
-from app.engine.compose import Voice
-from app.engine.dialog import Act, State
-from app.engine.knowledge import City, Entry
-from app.engine.quote import amount, package_for, price_on, zloty
-from app.engine.slots.reader import Found
-from app.engine.types import PackageId, Reply, Slots
-
-_ODD_BUDGET = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What answers may look at."""
-
-    voice: Voice
-    slots: Slots
-    found: Found
-    state: State
-    wish: str | None
-    consent_contact: bool | None
-
-    @property
-    def packages(self) -> tuple[PackageId, ...]:
-        """Packages this message is about: the ones it names, else the chosen, else the recommended."""
-        if self.found.named.packages:
-            return self.found.named.packages
-        chosen = self.slots.package or self.state.recommended
-        return () if chosen is None else (chosen,)
-
-
-@dataclass(slots=True)
-class Part:
-    """One bubble, the slot it asks for, and what it leaves for the next turn."""
-
-    reply: Reply
-    asks: str | None = None
-    listed: tuple[PackageId, ...] = ()
-    recommended: PackageId | None = None
-    offer: str | None = None
-    slots: Slots | None = None
-    fallback: bool = field(default=False)
+from app.engine import compose, offers
+from app.engine.dialog import Act
+from app.engine.knowledge import City
+from app.engine.parts import Context, Part
+from app.engine.types import Reply
 
 
 def answer(act: Act, context: Context) -> Part:
@@ -64,217 +25,10 @@ def fallback(context: Context) -> Part:
     """Two suggestions, then a request to rephrase, then a human."""
     voice, misses = context.voice, context.state.misses
     if misses == 0:
-        return Part(Reply("text", voice.say("fallback"), None, voice.chips("qr_quote", "qr_packages")), fallback=True)
+        return Part(Reply("text", voice.say("fallback"), None, voice.chips("qr_quote", "qr_packages")))
     if misses == 1:
-        return Part(Reply("text", voice.say("fallback_again"), None, voice.chips("qr_booking")), fallback=True)
-    return Part(Reply("text", voice.say("fallback_human"), None, voice.chips("qr_human")), fallback=True)
-
-
-def _quote(context: Context) -> Part:
-    voice, slots = context.voice, context.slots
-    packages = context.found.named.packages or (() if slots.package is None else (slots.package,))
-    adopted = None
-    if not packages and context.state.recommended is not None:
-        packages = (context.state.recommended,)
-        adopted = _with_package(slots, packages[0])
-    if slots.area_m2 is None:
-        return _price(context, packages)
-    if packages:
-        reply = compose.quote_reply(voice, packages, slots.area_m2, slots.property_type)
-        return Part(reply, offer="booking", slots=adopted)
-    return _quote_area(context, slots.area_m2)
-
-
-def _with_package(slots: Slots, package: PackageId) -> Slots:
-    return Slots(
-        area_m2=slots.area_m2,
-        package=package,
-        city=slots.city,
-        budget_pln=slots.budget_pln,
-        name=slots.name,
-        phone=slots.phone,
-        email=slots.email,
-        property_type=slots.property_type,
-    )
-
-
-def _quote_area(context: Context, area_m2: Decimal) -> Part:
-    """An area without a package: from the cheapest, and the most chosen one."""
-    voice = context.voice
-    cheapest, chosen = _cheapest(voice), voice.knowledge.packages.most_chosen
-    low, mid = compose.quote(voice, cheapest, area_m2), compose.quote(voice, chosen, area_m2)
-    text = voice.say(
-        "quote_area",
-        area=voice.area(area_m2),
-        low=zloty(low.total_pln),
-        low_name=low.package_name,
-        mid=zloty(mid.total_pln),
-        mid_name=mid.package_name,
-    )
-    data = {"quotes": [compose.quote_data(low), compose.quote_data(mid)]}
-    full = f"{text} {voice.say('assumptions')} {voice.say('ask_package')}"
-    return Part(Reply("quote", full, data), asks="package", listed=_order(voice))
-
-
-def _price(context: Context, packages: tuple[PackageId, ...]) -> Part:
-    """A price without an area: per square metre, and the question for the area."""
-    voice = context.voice
-    if packages:
-        text = " ".join(compose.price_only(voice, package) for package in packages)
-    else:
-        cheapest = _cheapest(voice)
-        row = price_on(voice.knowledge.prices, cheapest, voice.day)
-        text = voice.say("price_start", package=voice.name(cheapest), price=zloty(row.per_m2))
-    return Part(Reply("text", f"{text} {voice.say('ask_area')}"), asks="area_m2")
-
-
-def _package_list(context: Context) -> Part:
-    return Part(compose.package_list(context.voice), asks="package", listed=_order(context.voice))
-
-
-def _details(context: Context) -> Part:
-    packages = context.packages
-    if not packages:
-        return _scope(context)
-    if len(packages) > 1:
-        return _compare(context)
-    reply = compose.details(context.voice, packages[0])
-    if context.slots.area_m2 is not None:
-        line = compose.quote_line(context.voice, compose.quote(context.voice, packages[0], context.slots.area_m2))
-        return Part(Reply("text", f"{reply.text} {line}"), offer="booking")
-    return Part(reply, asks=None, offer="quote")
-
-
-def _scope(context: Context) -> Part:
-    """What every package has, when none is named."""
-    voice = context.voice
-    entry = _faq(voice, "scope_included")
-    text = voice.say("fallback") if entry.answer is None else voice.fill(entry.answer)
-    return Part(Reply("text", text, None, voice.chips("qr_packages", "qr_quote")))
-
-
-def _compare(context: Context) -> Part:
-    packages = context.found.named.packages
-    if len(packages) < 2:
-        return _package_list(context)
-    return Part(compose.compare(context.voice, packages), asks="package", listed=packages)
-
-
-def _cheapest_package(context: Context) -> Part:
-    voice = context.voice
-    cheapest = _cheapest(voice)
-    row = price_on(voice.knowledge.prices, cheapest, voice.day)
-    text = voice.say("cheapest", package=voice.name(cheapest), price=zloty(row.per_m2), summary=voice.summary(cheapest))
-    if context.slots.area_m2 is None:
-        return Part(Reply("text", f"{text} {voice.say('ask_area')}"), asks="area_m2", recommended=cheapest)
-    found = compose.quote_reply(voice, [cheapest], context.slots.area_m2, context.slots.property_type)
-    return Part(Reply("quote", f"{text} {found.text}", found.data, found.quick_replies), recommended=cheapest)
-
-
-def _dearest_package(context: Context) -> Part:
-    voice = context.voice
-    row = price_on(voice.knowledge.prices, "premium", voice.day)
-    text = voice.say(
-        "dearest",
-        premium=voice.name("premium"),
-        price=zloty(row.per_m2),
-        individual=voice.name("individual"),
-        range=voice.price_of("individual"),
-    )
-    return Part(Reply("text", text), listed=("premium", "individual"))
-
-
-def _popular_package(context: Context) -> Part:
-    voice = context.voice
-    package = voice.knowledge.packages.most_chosen
-    row = price_on(voice.knowledge.prices, package, voice.day)
-    text = voice.say("popular", package=voice.name(package), price=zloty(row.per_m2), summary=voice.summary(package))
-    return _with_quote(context, package, text)
-
-
-def _recommend(context: Context) -> Part:
-    voice, slots = context.voice, context.slots
-    rate = context.found.home.budget_per_m2
-    if slots.budget_pln is not None and slots.area_m2 is not None and context.wish != "rental":
-        return _recommend_by_budget(context, Decimal(slots.budget_pln), slots.area_m2)
-    if rate is not None:
-        package = package_for(voice.knowledge.prices, rate)
-        return _with_quote(
-            context, package, voice.say("recommend_rate", per_m2=zloty(rate), package=voice.name(package))
-        )
-    if context.wish == "rental":
-        return _with_quote(
-            context,
-            "express",
-            voice.say("recommend_rental", package=voice.name("express"), summary=voice.summary("express")),
-        )
-    if context.wish == "wow":
-        return _with_quote(
-            context,
-            "premium",
-            voice.say("recommend_wow", package=voice.name("premium"), summary=voice.summary("premium")),
-        )
-    if slots.budget_pln is not None:
-        lines = [
-            voice.say(
-                "budget_odd" if slots.budget_pln < _ODD_BUDGET else "budget_noted",
-                budget=zloty(Decimal(slots.budget_pln)),
-            )
-        ]
-        return Part(Reply("text", " ".join([*lines, voice.say("budget_area")])), asks="area_m2")
-    package = voice.knowledge.packages.most_chosen
-    row = price_on(voice.knowledge.prices, package, voice.day)
-    text = voice.say(
-        "recommend_default", package=voice.name(package), price=zloty(row.per_m2), summary=voice.summary(package)
-    )
-    part = _with_quote(context, package, text)
-    part.asks = part.asks or "budget_pln"
-    return part
-
-
-def _with_quote(context: Context, package: PackageId, text: str) -> Part:
-    """A recommendation, priced when the area is known, else with the question for it."""
-    voice, slots = context.voice, context.slots
-    if slots.area_m2 is None:
-        return Part(Reply("text", f"{text} {voice.say('ask_area')}"), asks="area_m2", recommended=package)
-    found = compose.quote_reply(voice, [package], slots.area_m2, slots.property_type)
-    return Part(
-        Reply("quote", f"{text} {found.text}", found.data, found.quick_replies), recommended=package, offer="quote"
-    )
-
-
-def _recommend_by_budget(context: Context, budget: Decimal, area_m2: Decimal) -> Part:
-    """The firm's rule on the budget per square metre, and the arithmetic said openly when it overshoots."""
-    voice = context.voice
-    prices = voice.knowledge.prices
-    per_m2 = budget / area_m2
-    package = package_for(prices, per_m2)
-    lines = [
-        voice.say(
-            "recommend_budget",
-            budget=zloty(budget),
-            area=voice.area(area_m2),
-            per_m2=zloty(per_m2),
-            package=voice.name(package),
-        )
-    ]
-    found = compose.quote_reply(voice, [package], area_m2, context.slots.property_type)
-    lines.append(found.text)
-    over = amount(prices, package, area_m2, voice.day).total - budget
-    if over > 0:
-        fitting = [
-            (other, total)
-            for other in _order(voice)
-            if (total := amount(prices, other, area_m2, voice.day).total) <= budget and other != "individual"
-        ]
-        if fitting:
-            other, total = fitting[-1]
-            lines.append(voice.say("recommend_over", over=zloty(over), package=voice.name(other), total=zloty(total)))
-        else:
-            lines.append(voice.say("recommend_short", over=zloty(over)))
-    if budget < _ODD_BUDGET:
-        lines.append(voice.say("budget_odd", budget=zloty(budget)))
-    return Part(Reply("quote", " ".join(lines), found.data, found.quick_replies), recommended=package, offer="quote")
+        return Part(Reply("text", voice.say("fallback_again"), None, voice.chips("qr_booking")))
+    return Part(Reply("text", voice.say("fallback_human"), None, voice.chips("qr_human")))
 
 
 def _lead_time(context: Context) -> Part:
@@ -340,7 +94,7 @@ def _area_odd(context: Context) -> Part:
 def _enquiry(context: Context) -> Part:
     voice, slots = context.voice, context.slots
     if context.found.changed & {"area_m2", "package"} and slots.area_m2 is not None:
-        return _quote(context)
+        return offers.quote(context)
     lines = [voice.say("enquiry")]
     if context.found.cities:
         lines.append(_service_area(context).reply.text)
@@ -348,7 +102,9 @@ def _enquiry(context: Context) -> Part:
         return Part(
             Reply("text", " ".join([*lines, voice.say("ask_area")]), None, voice.chips("qr_packages")), asks="area_m2"
         )
-    return Part(Reply("text", " ".join([*lines, voice.say("ask_package")])), asks="package", listed=_order(voice))
+    return Part(
+        Reply("text", " ".join([*lines, voice.say("ask_package")])), asks="package", listed=offers.package_order(voice)
+    )
 
 
 def _hello_name(context: Context) -> Part:
@@ -359,12 +115,8 @@ def _hello_name(context: Context) -> Part:
     return Part(Reply("text", f"{text} {voice.say('ack')}"))
 
 
-def _faq(voice: Voice, wanted: str) -> Entry:
-    return next(entry for entry in voice.knowledge.faq.entries if entry.id == wanted)
-
-
 def _partial(context: Context) -> Part:
-    entry = _faq(context.voice, "partial_scope")
+    entry = offers.faq_entry(context.voice, "partial_scope")
     return Part(Reply("text", context.voice.fill(entry.answer) if entry.answer else ""), offer="booking")
 
 
@@ -372,7 +124,7 @@ def _repeat_topic(context: Context) -> Part:
     """The last question again, for another package."""
     entry = next((item for item in context.voice.knowledge.faq.entries if item.id == context.state.topic), None)
     if entry is None or entry.topic is None:
-        return _details(context) if context.slots.area_m2 is None else _quote(context)
+        return offers.package_details(context) if context.slots.area_m2 is None else offers.quote(context)
     return answer(Act(entry.id, entry), context)
 
 
@@ -387,25 +139,17 @@ def _simple(template: str) -> Callable[[Context], Part]:
     )
 
 
-def _cheapest(voice: Voice) -> PackageId:
-    return min(_order(voice), key=lambda package: price_on(voice.knowledge.prices, package, voice.day).per_m2)
-
-
-def _order(voice: Voice) -> tuple[PackageId, ...]:
-    return tuple(package.id for package in voice.knowledge.packages.packages)
-
-
 _COMPOSED: dict[str, Callable[[Context], Part]] = {
-    "quote": _quote,
-    "package_list": _package_list,
-    "package_details": _details,
+    "quote": offers.quote,
+    "package_list": offers.package_list,
+    "package_details": offers.package_details,
     "partial_scope": _partial,
     "repeat_topic": _repeat_topic,
-    "compare_packages": _compare,
-    "cheapest_package": _cheapest_package,
-    "dearest_package": _dearest_package,
-    "popular_package": _popular_package,
-    "recommend_package": _recommend,
+    "compare_packages": offers.compare_packages,
+    "cheapest_package": offers.cheapest_package,
+    "dearest_package": offers.dearest_package,
+    "popular_package": offers.popular_package,
+    "recommend_package": offers.recommend,
     "lead_time": _lead_time,
     "service_area": _service_area,
     "city": _city,

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from app.engine.normalise import Text
+from app.engine.normalise import Text, word_set
 from app.engine.types import Decision, Purpose
 
 _CLAUSE = re.compile(r"[,.;!?\n]+|\s(?:ale|lecz|natomiast|jednak|but|however|za to)\s")
@@ -48,23 +48,36 @@ _REACH = re.compile(r"dzwon|kontakt|contact|\bcall|pisz")
 _WISH = re.compile(
     r"\b(?:nie (?:\w+ )?(?:za|od)?dzwon\w*|do not call|don't call)\s(?:\w+\s){0,3}?(?:po|przed|rano|wieczor\w*|w weekend\w*|teraz|dzisiaj|dzis|jutro|after|before|in the|today|now)\b"
 )
-_QUESTION = re.compile(r"^(?:a |ale |i |no |and |but )?(?:czy|na co|po co|dlaczego|czemu|jak\w?|co|gdzie|kiedy|ile|what|why|do i|do you|should i|must i|how|which|can i|is it|where)\b")
+_QUESTION = re.compile(
+    r"^(?:a |ale |i |no |and |but )?(?:czy|na co|po co|dlaczego|czemu|jak\w?|co|gdzie|kiedy|ile|what|why|do i|do you|should i|must i|how|which|can i|is it|where)\b"
+)
 _IF = re.compile(
     r"\b(?:jesli|jezeli|gdyb\w*|o ile|if|unless|moze|chyba|zastanow\w*|pomysle|maybe|perhaps|think about|nie wiem|nie jestem pew\w*|not sure|niekoniecznie|zgodzilbym|zgodzilabym|zalezy|depends|najpierw|first|later|pozniej)\b"
 )
-_STRONG_YES = re.compile(r"^(?:(?:no|a|well) )?(?:tak|jasne|pewnie|oczywiscie|zgoda|jak najbardziej|potwierdzam|zgadza sie|yes|yep|yeah|yup|sure|of course|certainly|absolutely|by all means|please do|go ahead)\b")
+_STRONG_YES = re.compile(
+    r"^(?:(?:no|a|well) )?(?:tak|jasne|pewnie|oczywiscie|zgoda|jak najbardziej|potwierdzam|zgadza sie|yes|yep|yeah|yup|sure|of course|certainly|absolutely|by all means|please do|go ahead)\b"
+)
 _WEAK_YES = re.compile(
     r"^(?:(?:no|a|well) )?(?:ok|okej|okay|dobrze|dobra|spoko|super|chetnie|moze byc|niech bedzie|nie ma (?:problemu|sprawy)|nie mam nic przeciw\w*|prosze bardzo|prosze|mozna|mozecie|dzwoncie|fine|no problem|i do)\b"
 )
-_YES_WORDS = frozenset(
-    "no a well tak jasne pewnie oczywiscie zgoda ok okej okay dobrze dobra spoko super chetnie prosze bardzo poprosze dziekuje dzieki jak najbardziej zgadzam sie wyrazam "
-    "zgode mozna mozecie mnie mi do ze mna na o w sprawie oferty kontakt kontaktowac skontaktowac dzwonic zadzwonic dzwoncie zadzwoncie oddzwonic pisac piszcie telefon potwierdzam "
-    "problemu sprawy nie ma mam nic przeciwko przeciw moze byc niech bedzie zgadza yes yep yeah yup sure of course certainly absolutely by all means please go ahead you can may call contact "
-    "me thanks thank i it is that's thats fine agree consent problem to the offer about this na kontakt ten po rano poludniu wieczorem kiedy chcecie smialo".split()
+_YES_WORDS = word_set(
+    "no a well tak jasne pewnie oczywiscie zgoda ok okej okay dobrze dobra spoko super chetnie prosze bardzo "
+    "poprosze dziekuje dzieki jak najbardziej zgadzam sie wyrazam zgode mozna mozecie mnie mi do ze mna na o w "
+    "sprawie oferty kontakt kontaktowac skontaktowac dzwonic zadzwonic dzwoncie zadzwoncie oddzwonic pisac piszcie "
+    "telefon potwierdzam problemu sprawy nie ma mam nic przeciwko przeciw moze byc niech bedzie zgadza yes yep "
+    "yeah yup sure of course certainly absolutely by all means please go ahead you can may call contact me thanks "
+    "thank i it is that's thats fine agree consent problem to the offer about this ten po rano poludniu wieczorem "
+    "kiedy chcecie smialo"
 )
-_NO = re.compile(r"^(?:(?:hm+|raczej|well|sorry|przepraszam|o) )?(?:nie|no|nope|nah|absolutnie nie|w zadnym wypadku|nigdy|never|rather not|lepiej nie|raczej nie)\b")
-_NOT_A_NO = re.compile(r"^nie (?:ma (?:problemu|sprawy)|mam nic przeciw|wiem|rozumiem|jestem|bardzo rozum|chce podawac)|^no (?:problem|worries|tak|jasne|pewnie|dobra|dobrze|ok|okej)\b")
-_INTEREST = re.compile(r"\b(?:chce|chcial\w*|chetnie|mozecie|prosze|poprosze|zapisz\w*|wysylaj\w*|przysylaj\w*|subscribe|sign me|i want|i would like|send me|please send)\b")
+_NO = re.compile(
+    r"^(?:(?:hm+|raczej|well|sorry|przepraszam|o) )?(?:nie|no|nope|nah|absolutnie nie|w zadnym wypadku|nigdy|never|rather not|lepiej nie|raczej nie)\b"
+)
+_NOT_A_NO = re.compile(
+    r"^nie (?:ma (?:problemu|sprawy)|mam nic przeciw|wiem|rozumiem|jestem|bardzo rozum|chce podawac)|^no (?:problem|worries|tak|jasne|pewnie|dobra|dobrze|ok|okej)\b"
+)
+_INTEREST = re.compile(
+    r"\b(?:chce|chcial\w*|chetnie|mozecie|prosze|poprosze|zapisz\w*|wysylaj\w*|przysylaj\w*|subscribe|sign me|i want|i would like|send me|please send)\b"
+)
 _EVERYTHING: tuple[Purpose, ...] = ("rodo", "marketing_email", "marketing_phone")
 _MAX_CLAUSES = 12
 _SHORT_NO = 6
@@ -115,7 +128,7 @@ def read(text: Text, asked: tuple[Purpose, ...]) -> Stated:
     return Stated(
         decisions,
         withdrawal="withdraw" in hows,
-        unclear=not decisions and (conflict or bool(asked) and "unclear" in hows),
+        unclear=not decisions and (conflict or (bool(asked) and "unclear" in hows)),
         interest=not decisions and "interest" in hows,
     )
 
@@ -139,7 +152,7 @@ def _clauses(text: Text) -> list[tuple[list[str], bool]]:
 
 def _inherited(piece: str, before: _Verdict | None) -> _Verdict | None:
     """ "... i marketing": the verb before the conjunction counts for what follows it, when nothing else is said."""
-    if before is None or before.how not in {"agree", "refuse", "withdraw"} or len(piece.split()) > 3:  # noqa: PLR2004
+    if before is None or before.how not in {"agree", "refuse", "withdraw"} or len(piece.split()) > 3:
         return None
     purposes = _purposes(piece)
     if not purposes or _UNWANTED.search(piece) or _AGREE.search(piece):

@@ -42,10 +42,7 @@ def closing(
     if found.bad_phone and "phone" not in given:
         lines.append(voice.say("bad_phone"))
     decided = any(decision.purpose == "rodo" for decision in stated.decisions)
-    wanted = (
-        bool(given)
-        or (slots.has_contact and bool(acts & _WANTS_CONTACT))
-    )
+    wanted = bool(given) or (slots.has_contact and bool(acts & _WANTS_CONTACT))
     if wanted and not decided and not contact:
         return _ask(turn, voice, lines, "rodo")
     if stated.interest:

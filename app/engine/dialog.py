@@ -2,101 +2,29 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from app.engine.knowledge import Entry
-from app.engine.normalise import Sentence, Text
+from app.engine.normalise import Sentence, Text, word_set
 from app.engine.retrieval import Hit, Retriever
 from app.engine.slots.reader import Found
-from app.engine.types import PackageId, Purpose, Slots
+from app.engine.types import PackageId, Purpose
 
 MAX_ACTS = 3
 _THRESHOLD = 0.95
-_QUESTION_WORDS = frozenset(
-    [
-        "ile",
-        "jak",
-        "jaki",
-        "jaka",
-        "jakie",
-        "jakich",
-        "kiedy",
-        "czy",
-        "gdzie",
-        "co",
-        "kto",
-        "dlaczego",
-        "how",
-        "what",
-        "when",
-        "where",
-        "which",
-        "why",
-        "who",
-        "do",
-        "does",
-        "is",
-        "are",
-        "can",
-    ]
+_QUESTION_WORDS = word_set(
+    "ile jak jaki jaka jakie jakich kiedy czy gdzie co kto dlaczego how what when where which why who do does is "
+    "are can"
 )
-_BEFORE_QUESTION_WORD = frozenset(
-    [
-        "na",
-        "od",
-        "do",
-        "za",
-        "po",
-        "w",
-        "we",
-        "z",
-        "ze",
-        "o",
-        "dla",
-        "to",
-        "wiem",
-        "about",
-        "for",
-        "in",
-        "at",
-        "of",
-        "from",
-        "with",
-        "than",
-        "so",
-    ]
-)
+_BEFORE_QUESTION_WORD = word_set("na od do za po w we z ze o dla to wiem about for in at of from with than so")
 _JOINS = frozenset(["i", "oraz", "a", "and", "also", "plus"])
-_PRICED = frozenset(
-    {
-        "partial_scope",
-        "carpentry",
-        "furniture",
-        "installations",
-        "air_conditioning",
-        "out_of_offer",
-        "smoothing",
-        "smart_home",
-        "quote_binding",
-        "discount",
-        "vat",
-    }
+_PRICED = word_set(
+    "partial_scope carpentry furniture installations air_conditioning out_of_offer smoothing smart_home "
+    "quote_binding discount vat"
 )
-_ABOUT_CONSENT = frozenset(
-    {
-        "callback",
-        "contact_info",
-        "privacy",
-        "discount",
-        "contract",
-        "booking",
-        "package_list",
-        "enquiry",
-        "about_company",
-        "opening_hours",
-        "language",
-    }
+_ABOUT_CONSENT = word_set(
+    "callback contact_info privacy discount contract booking package_list enquiry about_company opening_hours language"
 )
 _CONTACT_ACTS = frozenset({"callback", "contact_info", "booking", "privacy", "opening_hours"})
 _PRICE_ACTS = frozenset(
@@ -111,46 +39,9 @@ _PRICE_ACTS = frozenset(
     }
 )
 _SOCIAL = frozenset({"greeting", "not_interested", "thanks", "goodbye", "capabilities", "enquiry", "language"})
-_ACK = frozenset(
-    [
-        "ok",
-        "okej",
-        "okay",
-        "oki",
-        "dobra",
-        "dobrze",
-        "super",
-        "fajnie",
-        "spoko",
-        "jasne",
-        "rozumiem",
-        "aha",
-        "mhm",
-        "hmm",
-        "hm",
-        "no",
-        "tak",
-        "nie",
-        "yes",
-        "no",
-        "sure",
-        "great",
-        "cool",
-        "fine",
-        "nice",
-        "alright",
-        "yep",
-        "nope",
-        "git",
-        "swietnie",
-        "ekstra",
-        "świetnie",
-        "pewnie",
-        "wow",
-        "haha",
-        "xd",
-        "lol",
-    ]
+_ACK = word_set(
+    "ok okej okay oki dobra dobrze super fajnie spoko jasne rozumiem aha mhm hmm hm no tak nie yes sure great cool "
+    "fine nice alright yep nope git swietnie ekstra świetnie pewnie wow haha xd lol"
 )
 _YES = re.compile(
     r"^ (?:no |a )?(?:tak|jasne|pewnie|oczywiscie|chetnie|poprosze|prosze|dawaj|ok|okej|dobrze|dobra|yes|sure|please|yeah|yep|of course|go ahead)\b"
@@ -398,10 +289,3 @@ def wish(text: Text) -> str | None:
     if _RENTAL.search(text.joined):
         return "rental"
     return "wow" if _WOW.search(text.joined) else None
-
-
-def adopt(slots: Slots, state: State) -> Slots:
-    """Asking the price after a recommendation accepts the recommended package."""
-    if slots.package is None and state.recommended is not None:
-        return replace(slots, package=state.recommended)
-    return slots

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from app.engine import answers, compose, consent, dialog, guards, language, normalise, scoring
 from app.engine import knowledge as knowledge_files
-from app.engine.answers import Context, Part
 from app.engine.compose import Voice
 from app.engine.consent import Stated
 from app.engine.contacts import Closing, closing
 from app.engine.dialog import Act, State
 from app.engine.knowledge import Knowledge
+from app.engine.parts import Context, Part
 from app.engine.quote import area_is_sane
 from app.engine.retrieval import Retriever
 from app.engine.rights import decision_parts, forget, guard_part

@@ -125,6 +125,11 @@ def _fold_char(char: str) -> str:
     return base if len(base) == 1 else base[0]
 
 
+def word_set(words: str) -> frozenset[str]:
+    """The words of a space-separated list."""
+    return frozenset(words.split())
+
+
 def fold(text: str) -> str:
     """Lower case without diacritics, one character for one character."""
     if text.isascii():

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.engine.knowledge import Entry
-from app.engine.normalise import fold
+from app.engine.normalise import fold, word_set
 
 _WORD = re.compile(r"[^\W\d_]+|\d+|\+|%")
 _STEM = 5
@@ -15,74 +15,10 @@ _MIN_LIKENESS = 0.5
 """Below this, likeness to an example says nothing."""
 _LIKENESS_WEIGHT = 1.1
 _EXTRA_STEM = 0.6
-_STOP = frozenset(
-    [
-        "czy",
-        "i",
-        "w",
-        "we",
-        "z",
-        "ze",
-        "na",
-        "do",
-        "od",
-        "a",
-        "o",
-        "u",
-        "to",
-        "ten",
-        "ta",
-        "te",
-        "jest",
-        "sa",
-        "sie",
-        "mi",
-        "mnie",
-        "mam",
-        "macie",
-        "jak",
-        "co",
-        "ile",
-        "za",
-        "dla",
-        "przy",
-        "po",
-        "the",
-        "a",
-        "an",
-        "is",
-        "are",
-        "do",
-        "does",
-        "you",
-        "your",
-        "i",
-        "my",
-        "me",
-        "of",
-        "for",
-        "in",
-        "on",
-        "to",
-        "it",
-        "can",
-        "what",
-        "how",
-        "and",
-        "prosze",
-        "bardzo",
-        "tez",
-        "byc",
-        "jaki",
-        "jaka",
-        "jakie",
-        "wasz",
-        "wasze",
-        "u",
-        "was",
-        "panstwo",
-        "please",
-    ]
+_STOP = word_set(
+    "express expres comfort komfort premium czy i w we z ze na do od a o u to ten ta te jest sa sie mi mnie mam macie jak co ile za dla przy po the an is "
+    "are does you your my me of for in on it can what how and prosze bardzo tez byc jaki jaka jakie wasz wasze was "
+    "panstwo please"
 )
 
 

@@ -3,11 +3,11 @@
 import re
 from dataclasses import replace
 
-from app.engine.answers import Part
 from app.engine.compose import Voice
 from app.engine.consent import Stated
 from app.engine.guards import Guard
 from app.engine.normalise import Text
+from app.engine.parts import Part
 from app.engine.slots.reader import Found
 from app.engine.types import Purpose, Reply, Slots
 

@@ -35,7 +35,7 @@ class ReadyOut(BaseModel):
     redis: Literal["ok", "down"]
 
 
-def _drain(request: Request) -> Drain:
+async def _drain(request: Request) -> Drain:
     drain: Drain = request.app.state.drain
     return drain
 

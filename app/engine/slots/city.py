@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.engine.knowledge import City
 
 _MAX_WORDS = 3
-_NEGATED = re.compile(r"(?:nie|not) (?:w|we|z|ze|in|from)$|(?:zamiast|oprocz|poza)(?: w| z)?$")
+_NEGATED = re.compile(r"\b(?:nie|not)(?: w| we| z| ze| in| from)?$|\b(?:zamiast|oprocz|poza)(?: w| z)?$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ _FILLER = re.compile(
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
 _BUDGET_CUE = re.compile(
     r"(?:budz\w*|budget\w*|dysponuj\w*|przeznacz\w*|wydac|wydamy|wydam\b|kwot\w*|maks\w*|max\w*|limit\w*|nie wiecej niz|gora|zmiesci\w*|uzbier\w*|"
-    r"odlozon\w*|kas[aey]\w*|fundusz\w*|pieni\w*|hajs\w*|stac (?:mnie|nas)|spend|afford|up to|at most|have about|mam do wydania|srodk\w*|finans\w*)[^\d?!]{0,45}$"
+    r"odlozon\w*|kas[aey]\w*|fundusz\w*|pieni\w*|hajs\w*|stac (?:mnie|nas)|dostan\w*|can i get|spend|afford|up to|at most|have about|mam do wydania|srodk\w*|finans\w*)[^\d?!]{0,45}$"
 )
 _HAVE_CUE = re.compile(
     r"(?:\bmam\b|\bmamy\b|\bdo\b|\bza\b|\bokolo\b|\bok\.?|\bi have\b|\bwe have\b|\bfor\b|\bunder\b|~|\bposiadam\b|\bgotowk\w*)[^\d?!]{0,25}$"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from app.engine.normalise import Text, fold
 
-_WORD = r"[^\W\d_]+(?:['-][^\W\d_]+)*"
+_WORD = r"(?<![^\W\d_])[^\W\d_]{1,40}(?:['-][^\W\d_]{1,40}){0,3}"
 _STRONG = re.compile(
     r"\b(?:nazywam sie|mam na imie|na imie mi|na imie mam|moje imie(?: i nazwisko)?(?: to)?|imie(?: i nazwisko)?\s?(?::|to|-)|my name is|my name's|"
     r"i am called|name\s?:|mowcie mi|mow mi|pisze)\s{0,2}(?P<name>[^\W\d_].{0,60})"

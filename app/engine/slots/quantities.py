@@ -3,7 +3,11 @@
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Literal
+
+_MAX_NUMBERS = 40
+"""Numbers past this one are not read: nobody describes a flat with more."""
 
 Unit = Literal["area", "sqft", "money", "foreign", "rate", "other", "none"]
 
@@ -124,7 +128,8 @@ def scan(folded: str) -> list[Quantity]:
     """Every number of a folded text, in order. Clock times, dates, postal codes and room dimensions are left out."""
     spans = [match.span() for pattern in (_CLOCK, _DIMENSION) for match in pattern.finditer(folded)]
     text = mask(folded, spans)
-    return [quantity for match in _NUMBER.finditer(text) if (quantity := _quantity(match, text)) is not None]
+    matches = islice(_NUMBER.finditer(text), _MAX_NUMBERS)
+    return [quantity for match in matches if (quantity := _quantity(match, text)) is not None]
 
 
 def _quantity(match: re.Match[str], text: str) -> Quantity | None:

@@ -1,0 +1,96 @@
+"""The published schema: stable names, examples, and a problem for whatever may go wrong."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from app.api import ROUTERS
+
+OPERATIONS = {
+    "alerts_list_alerts",
+    "chat_list_messages",
+    "chat_open_session",
+    "chat_send_message",
+    "consent_list_texts",
+    "health_live",
+    "health_ready",
+    "leads_get_lead",
+    "leads_list_leads",
+    "offer_estimate",
+    "offer_list_packages",
+}
+
+
+async def schema(client: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get("/openapi.json")).json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            yield path, operation
+
+
+async def test_operation_ids_are_the_ones_that_clients_know(client: httpx.AsyncClient) -> None:
+    assert {operation["operationId"] for _, operation in operations(await schema(client))} == OPERATIONS
+
+
+async def test_every_error_is_documented_as_a_problem(client: httpx.AsyncClient) -> None:
+    for path, operation in operations(await schema(client)):
+        if path.startswith("/health"):
+            continue
+        statuses = set(operation["responses"])
+        assert {"413", "422", "500", "503"} <= statuses, path
+        assert ("401" in statuses) == ("security" in operation), path
+        for status, response in operation["responses"].items():
+            if not status.startswith("2"):
+                assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> None:
+    document = await schema(client)
+
+    def references(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from ([node["$ref"]] if isinstance(node.get("$ref"), str) else [])
+            for value in node.values():
+                yield from references(value)
+        if isinstance(node, list):
+            for value in node:
+                yield from references(value)
+
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(document)) <= known
+
+
+async def test_bodies_have_examples(client: httpx.AsyncClient) -> None:
+    schemas = (await schema(client))["components"]["schemas"]
+    assert schemas["MessageIn"]["properties"]["text"]["examples"]
+    assert schemas["QuoteIn"]["properties"]["area_m2"]["examples"]
+
+
+async def test_docs_are_served(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/docs")).status_code == 200
+
+
+def test_no_route_and_no_dependency_runs_in_a_thread(app: FastAPI) -> None:
+    """A plain `def` costs a hop to a thread and back on every request: half a millisecond on the hot path."""
+
+    def calls(dependant: Dependant) -> Iterator[Any]:
+        yield dependant.call
+        for inner in dependant.dependencies:
+            yield from calls(inner)
+
+    assert app.routes
+    for router in ROUTERS:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            for call in calls(route.dependant):
+                function = call if inspect.isroutine(call) else type(call).__call__
+                assert inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function), call
