@@ -38,7 +38,7 @@ def parse(output: str) -> Load:
     if failed:
         raise BenchError(f"not every answer was a success: {failed.group()}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    percentiles = dict(re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s|m))$", output, re.MULTILINE))
+    percentiles = dict(re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s|m))\s*$", output, re.MULTILINE))
     if rate is None or set(percentiles) != {"50", "99"}:
         raise BenchError(f"wrk printed no report: {output[-200:]}")
     return Load(float(rate.group(1)), _milliseconds(percentiles["50"]), _milliseconds(percentiles["99"]))

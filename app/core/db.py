@@ -1,5 +1,6 @@
 """The database: one engine, one place that commits, one way to hear that a commit happened."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -74,6 +75,8 @@ class Database:
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._ring = ring
+        # SQLAlchemy's pool hands a free connection to whoever comes, past those who wait; this queue is fair
+        self._turn = asyncio.Semaphore(pool_size)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -92,7 +95,7 @@ class Database:
         Only for the chat's hot path, where a Core statement costs more than everything else
         (docs/decisions/0004-hot-path.md). A jsonb value goes in as text and comes out as Python.
         """
-        async with self.engine.connect() as connection:
+        async with self._turn, self.engine.connect() as connection:
             pooled = await connection.get_raw_connection()
             yield cast("asyncpg.Connection", pooled.driver_connection)
 
