@@ -120,6 +120,11 @@ def _partial(context: Context) -> Part:
     return Part(Reply("text", context.voice.fill(entry.answer) if entry.answer else ""), offer="booking")
 
 
+def _language(context: Context) -> Part:
+    entry = offers.faq_entry(context.voice, "language")
+    return Part(Reply("text", context.voice.fill(entry.answer) if entry.answer else ""))
+
+
 def _repeat_topic(context: Context) -> Part:
     """The last question again, for another package."""
     entry = next((item for item in context.voice.knowledge.faq.entries if item.id == context.state.topic), None)
@@ -144,6 +149,7 @@ _COMPOSED: dict[str, Callable[[Context], Part]] = {
     "package_list": offers.package_list,
     "package_details": offers.package_details,
     "partial_scope": _partial,
+    "language": _language,
     "repeat_topic": _repeat_topic,
     "compare_packages": offers.compare_packages,
     "cheapest_package": offers.cheapest_package,

@@ -75,6 +75,10 @@ _NO = re.compile(
 _NOT_A_NO = re.compile(
     r"^nie (?:ma (?:problemu|sprawy)|mam nic przeciw|wiem|rozumiem|jestem|bardzo rozum|chce podawac)|^no (?:problem|worries|tak|jasne|pewnie|dobra|dobrze|ok|okej)\b"
 )
+_NO_MAIL = re.compile(
+    r"\bnie (?:\w+ ){0,2}?(?:chce|zycze|wysyl\w*|przysyl\w*|przesyl\w*)(?! (?:\w+ )?(?:podaw|podac|dawac|zostaw))\b(?:\W+\w+){0,4}?\W+(?:e-?maili|maili|mejli|wiadomosci)\b|"
+    r"\b(?:stop|don't|do not|no more)(?:\W+\w+){0,3}?\W+(?:e-?mails?|emailing)\b"
+)
 _INTEREST = re.compile(
     r"\b(?:chce|chcial\w*|chetnie|mozecie|prosze|poprosze|zapisz\w*|wysylaj\w*|przysylaj\w*|subscribe|sign me|i want|i would like|send me|please send)\b"
 )
@@ -190,6 +194,8 @@ def _without_verb(clause: str, purposes: tuple[Purpose, ...], asked: tuple[Purpo
         return _Verdict("interest") if _INTEREST.search(clause) and _ADVERTS_ONLY.search(clause) else _NOTHING
     if unwanted and _REACH.search(clause) and not _NOT_A_NO.match(clause):
         return _Verdict("refuse", ("rodo",))
+    if _NO_MAIL.search(clause):
+        return _Verdict("refuse", ("marketing_email",))
     if not asked:
         return _NOTHING
     words = re.findall(r"[^\W\d_]+", clause)

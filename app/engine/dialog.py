@@ -26,7 +26,19 @@ _PRICED = word_set(
 _ABOUT_CONSENT = word_set(
     "callback contact_info privacy discount contract booking package_list enquiry about_company opening_hours language"
 )
-_CONTACT_ACTS = frozenset({"callback", "contact_info", "booking", "privacy", "opening_hours"})
+_FRAMING = frozenset(
+    {
+        "callback",
+        "contact_info",
+        "booking",
+        "privacy",
+        "opening_hours",
+        "enquiry",
+        "property_kinds",
+        "scope_included",
+        "process",
+    }
+)
 _PRICE_ACTS = frozenset(
     {
         "quote",
@@ -35,16 +47,31 @@ _PRICE_ACTS = frozenset(
         "dearest_package",
         "popular_package",
         "compare_packages",
-        "enquiry",
     }
 )
-_SOCIAL = frozenset({"greeting", "not_interested", "thanks", "goodbye", "capabilities", "enquiry", "language"})
+_SOCIAL = frozenset(
+    {
+        "greeting",
+        "not_interested",
+        "later",
+        "no_contact_needed",
+        "thanks",
+        "goodbye",
+        "capabilities",
+        "enquiry",
+        "language",
+    }
+)
 _ACK = word_set(
     "ok okej okay oki dobra dobrze super fajnie spoko jasne rozumiem aha mhm hmm hm no tak nie yes sure great cool "
     "fine nice alright yep nope git swietnie ekstra świetnie pewnie wow haha xd lol"
 )
 _YES = re.compile(
     r"^ (?:no |a )?(?:tak|jasne|pewnie|oczywiscie|chetnie|poprosze|prosze|dawaj|ok|okej|dobrze|dobra|yes|sure|please|yeah|yep|of course|go ahead)\b"
+)
+_NOT_LATIN = re.compile(r"[\u0370-\u05ff\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff]{3}")
+_HOW_MUCH = re.compile(
+    r"^(?: (?:a|no|i|to|wiec|ok|and|so|then|za|to))* (?:ile|how much)(?: (?:to|za|razem|wyjdzie|in total|wychodzi))* $"
 )
 _UNSURE = re.compile(
     r" (?:nie wiem|nie jestem pew\w*|nie mam pojecia|trudno powiedziec|zastanaw\w*|jeszcze nie wiem|i don t know|not sure|no idea|dont know|niewiem) "
@@ -106,6 +133,11 @@ class State:
         }
         return {key: value for key, value in full.items() if value}
 
+    @property
+    def prices(self) -> bool:
+        """True when the last answer was about money: a bare number is another area then."""
+        return self.topic in _REPEATABLE
+
 
 @dataclass(frozen=True, slots=True)
 class Act:
@@ -139,8 +171,12 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
     hits = _hits(text, retriever)
     ids = {hit.entry.id for hit in hits}
     if decided:
-        hits = [hit for hit in hits if hit.entry.id not in _ABOUT_CONSENT | _SOCIAL]
-    if "off_topic" in ids and not found.changed & {"area_m2", "package", "budget_pln", "phone", "email"}:
+        hits = [hit for hit in hits if hit.entry.id not in _ABOUT_CONSENT | _SOCIAL | {"off_topic"}]
+    if (
+        "off_topic" in ids
+        and not decided
+        and not found.changed & {"area_m2", "package", "budget_pln", "phone", "email"}
+    ):
         strongest = max(hits, key=lambda hit: hit.score)
         if strongest.entry.id == "off_topic" or len(ids - _SOCIAL) == 1:
             return [
@@ -153,8 +189,8 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
     if business:
         ids = {act.id for act in business}
         told = found.changed & {"area_m2", "package", "budget_pln"}
-        if implied is not None and told and (ids <= _CONTACT_ACTS or (len(told) > 1 and not ids & _PRICE_ACTS)):
-            business = [implied, *(act for act in business if act.id != implied.id)]
+        if implied is not None and told:
+            business = _also(business, implied, several=len(told) > 1)
         return business[:MAX_ACTS]
     if implied is not None and not (decided and implied.id in {"noted", "hello_name"}):
         return [implied]
@@ -163,6 +199,19 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
     if decided:
         return []
     return _small(text, found, state)
+
+
+def _also(business: list[Act], implied: Act, *, several: bool) -> list[Act]:
+    """Adds what the told facts call for: in front of acts that only frame them, behind real questions."""
+    ids = {act.id for act in business}
+    others = [act for act in business if act.id != implied.id]
+    if ids <= _FRAMING:
+        return [implied, *(act for act in others if act.id not in {"enquiry", "property_kinds"})]
+    if implied.id == "quote" and "package_details" in ids:
+        return [implied, *(act for act in others if act.id != "package_details")]
+    if several and not ids & _PRICE_ACTS:
+        return [*others, implied]
+    return business
 
 
 def _entry(hits: list[Hit], wanted: str) -> Entry | None:
@@ -189,7 +238,7 @@ def _hits(text: Text, retriever: Retriever) -> list[Hit]:
 
 def _best(retriever: Retriever, words: tuple[str, ...]) -> Hit | None:
     hits = retriever.search(words)
-    return hits[0] if hits and hits[0].score >= _THRESHOLD else None
+    return hits[0] if hits and hits[0].score >= _THRESHOLD * min(1.0, hits[0].entry.weight) else None
 
 
 def _resolve(listed: list[Act], text: Text, found: Found) -> list[Act]:
@@ -275,10 +324,14 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
     """Messages that neither ask nor tell: acceptance of an offer, acknowledgement, doubt, noise."""
     if _UNSURE.search(text.joined):
         return [Act("unsure")]
+    if _HOW_MUCH.match(text.joined):
+        return [Act("quote")]
     if state.offer is not None and _YES.match(text.joined) and len(text.words) <= 4:
         return [Act(state.offer)]
     if "property_type" in found.changed:
         return [Act("enquiry")]
+    if _NOT_LATIN.search(text.folded):
+        return [Act("language")]
     if text.is_empty or all(word in _ACK for word in text.words):
         return [Act("ack")]
     return []

@@ -93,7 +93,7 @@ class Engine:
         return self._answer(locale, parts, slots, stated, listed, end, context)
 
     def _read(self, text: normalise.Text, turn: Turn, state: State, guard: str | None) -> Found:
-        found = self._reader.read(text, turn.slots, asked=state.asked, listed=state.listed)
+        found = self._reader.read(text, turn.slots, asked=state.asked, listed=state.listed, bare_area=state.prices)
         if guard == "injection":
             return replace(found, slots=turn.slots, changed=frozenset())
         if guard == "erasure":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.engine.types import Locale, PackageId
 
@@ -108,6 +108,20 @@ class Entry(_Model):
     """An attribute of the packages that answers this, see `PackageFile.topics`."""
     weight: float = 1.0
     kind: Literal["business", "social", "guard", "act"] = "business"
+
+    @field_validator("cues")
+    @classmethod
+    def _no_empty_stem(cls, cues: list[str]) -> list[str]:
+        for cue in cues:
+            groups = [part.removeprefix("!").split("|") for part in cue.split()]
+            if (
+                not groups
+                or cue.split()[0].startswith("!")
+                or any(not stem.strip(".") for group in groups for stem in group)
+            ):
+                msg = f"cue {cue!r} has an empty stem or begins with a forbidden one"
+                raise ValueError(msg)
+        return cues
 
 
 class FaqFile(_Model):

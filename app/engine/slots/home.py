@@ -26,7 +26,7 @@ _AREA_CUE = re.compile(
     r"(?:metraz\w*|powierzchni\w*|pow\.|area|size|m2|metrow|metry)(?: (?:to|ma|is|of|jest|ok|okolo|mieszkania|lokalu|wynosi|around|about))*[ :=~.-]{0,3}$"
 )
 _FILLER = re.compile(
-    r"^(?:(?:no|nie|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,2})*~?$"
+    r"^(?:(?:no|nie|how|what|and|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,2})*~?$"
 )
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
 _BUDGET_CUE = re.compile(
@@ -105,7 +105,7 @@ def read(folded: str, quantities: list[Quantity], hints: Hints) -> Home:
         if _DISCARDED.search(before):
             continue
         if quantity.unit == "rate" and not _CLAIM.search(before):
-            rate = quantity.value if _BUDGET_CUE.search(before) else rate
+            rate = quantity.value if _BUDGET_CUE.search(before) or _HAVE_CUE.search(before) else rate
         elif _is_area(quantity, before, hints, alone=alone, folded=folded):
             if _is_room(quantity, before, folded):
                 rooms = True

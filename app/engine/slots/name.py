@@ -11,7 +11,7 @@ _STRONG = re.compile(
     r"i am called|name\s?:|mowcie mi|mow mi|pisze)\s{0,2}(?P<name>[^\W\d_].{0,60})"
 )
 _WEAK = re.compile(
-    r"(?:(?<=^)|(?<=[\s,.!;(]))(?:jestem|tu|tutaj|z tej strony|przy telefonie|i'm|i am|im|this is|it's|pozdrawiam|podpisano|regards|wlasnie|to(?: wlasnie| jednak)?)"
+    r"(?:(?<=^)|(?<=[\s,.!;(]))(?:jestem|tu|tutaj|z tej strony|przy telefonie|i'm|i am|im|this is|it's|pozdrawiam|podpisano|regards|wlasnie|to ja|to(?: wlasnie| jednak)?)"
     r"[\s,:-]{1,3}(?P<name>[^\W\d_].{0,60})"
 )
 _INVERTED = re.compile(rf"(?P<name>{_WORD})\s(?:jestem|mam na imie|here)\b")
@@ -36,7 +36,11 @@ class NameReader:
             if name is not None:
                 return name
         for match in _WEAK.finditer(text.folded):
-            if match.group().startswith(("to ", "to,", "it's", "wlasnie")) and known is None:
+            if (
+                match.group().startswith(("to ", "to,", "it's", "wlasnie"))
+                and not match.group().startswith("to ja")
+                and known is None
+            ):
                 continue
             name = self._phrase(text, match.start("name"), strict=True)
             if name is not None:

@@ -81,6 +81,7 @@ _ONE_WORD = "|".join(sorted((*_WORDS, *_HALVES, "hundred"), key=len, reverse=Tru
 _NUMBER = re.compile(
     r"(?<![\w@])(?<!\d[.,/])(?:(?P<group>\d{1,3}(?:[ .,']\d{3})+)(?!\d)(?P<cents>,\d{1,2}(?!\d))?|(?P<plain>\d{1,12}(?:[.,]\d{1,3})?)(?!\d))"
     rf"|\b(?P<words>(?:{_ONE_WORD})(?:[ -](?:and |i )?(?:{_ONE_WORD})){{0,5}})\b"
+    r"|\b(?P<alone>milion|million|tysiac)\b(?! (?:pytan|razy|rzecz))"
 )
 _SCALE_AFTER = re.compile(rf"\s?-?(?P<scale>{_SCALE})(?!\w)")
 _AREA_WORD = (
@@ -133,8 +134,12 @@ def scan(folded: str) -> list[Quantity]:
 
 
 def _quantity(match: re.Match[str], text: str) -> Quantity | None:
-    value = _digits(match) if match.group("words") is None else _from_words(match.group("words"))
     end = match.end()
+    alone = match.group("alone")
+    if alone is not None:
+        unit, end = _unit(text, end)
+        return Quantity(Decimal(_factor(alone)), unit, True, match.start(), end)
+    value = _digits(match) if match.group("words") is None else _from_words(match.group("words"))
     scale = _SCALE_AFTER.match(text, end)
     scaled = False
     if scale is not None:

@@ -38,13 +38,15 @@ class SlotReader:
         self._names = NameReader(knowledge.names.first_names, knowledge.names.not_names, towns)
         self._limits = (knowledge.prices.min_area_m2, knowledge.prices.max_area_m2)
 
-    def read(self, text: Text, before: Slots, *, asked: str | None, listed: tuple[PackageId, ...]) -> Found:
-        """The slots after this message. `asked` is the slot the last reply asked for, `listed` the list it showed."""
+    def read(
+        self, text: Text, before: Slots, *, asked: str | None, listed: tuple[PackageId, ...], bare_area: bool
+    ) -> Found:
+        """The slots after this message; `bare_area` lets a number alone be an area. `asked` is the slot the last reply asked for, `listed` the list it showed."""
         reach = contact.find(text.folded)
         masked = mask(text.folded, list(reach.spans))
         hints = home.Hints(
             "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
-            before.area_m2 is None or asked in {"area_m2", "package"},
+            bare_area or before.area_m2 is None or asked in {"area_m2", "package"},
             *self._limits,
         )
         measured = home.read(masked, scan(masked), hints)
