@@ -156,7 +156,13 @@ class ClusterTools:
         finally:
             process.kill()
         if process.exit_code() != 0:
-            raise DevstackError(f"{program} failed: {process.last_line()} (all of it: {self._log})")
+            raise DevstackError(f"{program} failed: {_complaint(process)} (all of it: {self._log})")
+
+
+def _complaint(process: Process) -> str:
+    """What a program said went wrong: its last error, which may stand before a log line about shutting down."""
+    errors = [line for line in process.output().splitlines() if "ERROR:" in line or "FATAL:" in line]
+    return errors[-1] if errors else process.last_line()
 
 
 def _literal(password: str) -> str:

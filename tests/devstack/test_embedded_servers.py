@@ -126,7 +126,7 @@ def test_an_empty_folder_is_a_place_for_a_new_cluster(tmp_path: Path) -> None:
 def test_a_failed_initdb_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.devstack.cluster.ROLE", "not a name")
     tools = ClusterTools(tmp_path / "pg", log=tmp_path / "log", identity=None, durable=False)
-    with pytest.raises(DevstackError, match="initdb failed" if os.geteuid() == 0 else "syntax error"):
+    with pytest.raises(DevstackError, match=r"initdb failed|syntax error"):
         tools.ensure("secret")
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
