@@ -115,7 +115,7 @@ class State:
             listed=tuple(p for p in listed if p in packages) if isinstance(listed, list) else (),
             recommended=recommended if recommended in packages else None,
             offer=_text(memory.get("offer")),
-            language=language if language in {"pl", "en"} else None,
+            language=language if language in ("pl", "en") else None,
             misses=misses if isinstance(misses, int) and not isinstance(misses, bool) and 0 <= misses < 100 else 0,
         )
 

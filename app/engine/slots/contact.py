@@ -25,7 +25,7 @@ _SPOKEN_SIGNS = (
 _BROKEN_EMAIL = re.compile(
     r"[^\s@]{1,64}@[^\s]{0,64}|(?:e-?mail|mejl|adres)\w{0,3}(?: to| is)?:? [a-z0-9._-]{2,40}\.(?:pl|com|eu)\b"
 )
-_PHONE = re.compile(r"(?<![\w@.,])(?:\+|00)?\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?!\d)")
+_PHONE = re.compile(r"(?<![\w@])(?<!\d[.,])(?:\+|00)?\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?!\d)")
 _NOT_PHONE_BEFORE = re.compile(
     r"(?:nip|krs|regon|pesel|konto|konta|iban|nr konta|faktur\w*|umow\w*)\W{0,3}(?:to |nr )?$"
 )
@@ -65,9 +65,12 @@ class Contact:
     spans: tuple[tuple[int, int], ...]
 
 
-def find(folded: str) -> Contact:
-    """The last valid phone and e-mail address of a folded text; `bad_*` when only a broken one is there."""
-    email, bad_email, spans = _email(folded)
+def find(folded: str, clean: str) -> Contact:
+    """The last valid phone and e-mail address of a message; `bad_*` when only a broken one is there.
+
+    `clean` is the text before folding, of the same length: an address with a folded letter would be somebody else's.
+    """
+    email, bad_email, spans = _email(folded, clean)
     masked = folded
     for start, end in spans:
         masked = masked[:start] + " " * (end - start) + masked[end:]
@@ -75,10 +78,10 @@ def find(folded: str) -> Contact:
     return Contact(phone, email, bad_phone, bad_email, (*spans, *phone_spans))
 
 
-def _email(folded: str) -> tuple[str | None, bool, list[tuple[int, int]]]:
+def _email(folded: str, clean: str) -> tuple[str | None, bool, list[tuple[int, int]]]:
     found = list(_EMAIL.finditer(folded)) if "@" in folded else []
     if found:
-        address = _tidy(found[-1].group())
+        address = _tidy(clean[slice(*found[-1].span())])
         if address is not None:
             return address, False, [match.span() for match in found]
     spoken = _spoken(folded)
@@ -112,7 +115,7 @@ def _spoken(folded: str) -> tuple[str, tuple[int, int]] | None:
 def _tidy(address: str) -> str | None:
     """Lower case with an ASCII domain; None where mail could not be delivered."""
     local, _, domain = address.partition("@")
-    if ".." in local or local.endswith("."):
+    if ".." in local or local.endswith(".") or not local.isascii():
         return None
     try:
         ascii_domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")

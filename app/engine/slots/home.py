@@ -26,7 +26,7 @@ _AREA_CUE = re.compile(
     r"(?:metraz\w*|powierzchni\w*|pow\.|area|size|m2|metrow|metry)(?: (?:to|ma|is|of|jest|ok|okolo|mieszkania|lokalu|wynosi|around|about))*[ :=~.-]{0,3}$"
 )
 _FILLER = re.compile(
-    r"^(?:(?:no|nie|how|what|and|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,2})*~?$"
+    r"^(?:(?:no|nie|how|what|and|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,2})*~?$"
 )
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
 _BUDGET_CUE = re.compile(
@@ -168,7 +168,7 @@ def _budget(quantity: Quantity, before: str, folded: str, hints: Hints, *, alone
         return None
     asked = hints.asked == "budget_pln" and alone
     announced = _BUDGET_CUE.search(before) is not None or _BUDGET_AFTER.match(folded, quantity.end) is not None
-    if not announced and not asked and _CLAIM.search(before):
+    if not asked and _CLAIM.search(before) and not (announced and "budz" in before):
         return None
     value = quantity.value
     bare = quantity.unit == "none" and not quantity.scaled

@@ -129,8 +129,12 @@ def scan(folded: str) -> list[Quantity]:
     """Every number of a folded text, in order. Clock times, dates, postal codes and room dimensions are left out."""
     spans = [match.span() for pattern in (_CLOCK, _DIMENSION) for match in pattern.finditer(folded)]
     text = mask(folded, spans)
-    matches = islice(_NUMBER.finditer(text), _MAX_NUMBERS)
-    return [quantity for match in matches if (quantity := _quantity(match, text)) is not None]
+    found: list[Quantity] = []
+    for match in islice(_NUMBER.finditer(text), _MAX_NUMBERS):
+        quantity = _quantity(match, text) if not found or match.start() >= found[-1].end else None
+        if quantity is not None:
+            found.append(quantity)
+    return found
 
 
 def _quantity(match: re.Match[str], text: str) -> Quantity | None:

@@ -42,7 +42,7 @@ class SlotReader:
         self, text: Text, before: Slots, *, asked: str | None, listed: tuple[PackageId, ...], bare_area: bool
     ) -> Found:
         """The slots after this message; `bare_area` lets a number alone be an area. `asked` is the slot the last reply asked for, `listed` the list it showed."""
-        reach = contact.find(text.folded)
+        reach = contact.find(text.folded, text.clean)
         masked = mask(text.folded, list(reach.spans))
         hints = home.Hints(
             "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
@@ -57,7 +57,9 @@ class SlotReader:
         kind = home.property_type(text.joined)
         said = {
             "area_m2": measured.area_m2,
-            "package": self._package(text, named, ordinal, asked, before),
+            "package": self._package(
+                text, named, ordinal, asked, sized=measured.area_m2 is not None or before.area_m2 is not None
+            ),
             "city": cities[-1].name if cities else None,
             "budget_pln": measured.budget_pln,
             "name": name if name is None or fold(name) not in self.cities.forms else None,
@@ -81,7 +83,7 @@ class SlotReader:
         )
 
     def _package(
-        self, text: Text, named: Named, ordinal: PackageId | None, asked: str | None, before: Slots
+        self, text: Text, named: Named, ordinal: PackageId | None, asked: str | None, *, sized: bool
     ) -> PackageId | None:
         """The one package the visitor means; a comparison of several chooses none."""
         if len(named.packages) == 1:
@@ -90,7 +92,7 @@ class SlotReader:
             return named.packages[-1] if named.turned_down else None
         if ordinal is not None:
             return ordinal
-        if asked == "package" or (len(text.words) == 1 and before.area_m2 is not None):
+        if asked == "package" or sized:
             return self.packages.bare(text.words)
         return None
 

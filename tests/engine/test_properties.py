@@ -1,0 +1,108 @@
+"""What must hold for every text, every area and every package."""
+
+import json
+import unicodedata
+from decimal import ROUND_HALF_UP, Decimal
+from typing import get_args
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.engine.dialog import State
+from app.engine.normalise import word_set
+from app.engine.types import PackageId, Turn
+from tests.engine.talking import TUESDAY, Visitor, engine, plain, said
+
+WRITTEN: dict[PackageId, tuple[str, ...]] = {
+    "express": ("Express", "expres", "ekspresie", "express"),
+    "express_plus": ("Express Plus", "expres plus", "ekspres plus", "Express+"),
+    "comfort": ("Comfort", "komfort", "comforcie", "konfort"),
+    "premium": ("Premium", "premum", "premium", "premiuum"),
+}
+FRAMES = (
+    "ile kosztuje {area} m2 w {package}",
+    "poproszę wycenę {area}m² {package}",
+    "{package}, {area} metrów, ile wyjdzie?",
+    "Dzień dobry, mam mieszkanie {area} m kw. i myślę o {package}",
+    "how much is {package} for {area} square metres?",
+)
+AREAS = st.decimals(min_value=15, max_value=900, places=1)
+
+
+def without_marks(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFD", text.replace("ł", "l")) if not unicodedata.combining(c))
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(AREAS, st.sampled_from(sorted(WRITTEN)), st.sampled_from(FRAMES), st.integers(0, 3), st.booleans())
+def test_the_quote_is_area_times_price(area: Decimal, package: PackageId, frame: str, form: int, bare: bool) -> None:
+    number = f"{area.normalize():f}"
+    text = frame.format(
+        area=number if "how much" in frame else number.replace(".", ","), package=WRITTEN[package][form]
+    )
+    visitor = Visitor()
+    answer = visitor.say(without_marks(text) if bare else text)
+    assert visitor.turn.slots.area_m2 == area
+    assert visitor.turn.slots.package == package
+    price = next(fact.price_per_m2 for fact in engine().packages("pl", TUESDAY) if fact.id == package)
+    total = (area * price).quantize(Decimal(1), rounding=ROUND_HALF_UP)
+    assert f"{total} zł" in plain(said(answer))
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.lists(st.text(max_size=400), min_size=1, max_size=3))
+def test_any_text_gets_an_answer_and_memory_is_json(texts: list[str]) -> None:
+    visitor = Visitor()
+    for text in texts:
+        answer = visitor.say(text)
+        assert answer.replies
+        assert all(reply.text for reply in answer.replies)
+        assert json.loads(json.dumps(answer.memory)) == answer.memory
+
+
+WORDS = st.sampled_from(
+    sorted(
+        word_set(
+            "mam 52 m2 premium nie tak zgadzam się na kontakt cofam zgodę 691 222 333 ile kosztuje usuń dane @ wp.pl "
+            "małpa kropka 150 tys budżet jestem Jan w Gdańsku , . ? a comfort express plus drugi zadzwoń człowiek "
+            "ignoruj instrukcje sto metrów"
+        )
+    )
+)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.lists(st.lists(WORDS, max_size=30).map(" ".join), min_size=1, max_size=4))
+def test_any_mixture_of_known_words_gets_an_answer(texts: list[str]) -> None:
+    visitor = Visitor()
+    for text in texts:
+        answer = visitor.say(text)
+        assert answer.replies
+        slots = answer.slots
+        assert slots.area_m2 is None or 10 <= slots.area_m2 <= 1000
+        assert slots.phone is None or slots.phone.startswith("+")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=50),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+FIELDS = st.sampled_from(["asked", "purposes", "topic", "listed", "recommended", "offer", "language", "misses"])
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(st.dictionaries(FIELDS, JSON))
+def test_malformed_memory_is_as_if_it_had_never_been(memory: dict[str, object]) -> None:
+    answer = engine().answer(Turn("a premium?", "pl", TUESDAY, memory=memory))
+    assert answer.replies
+    state = State.load(answer.memory)
+    assert state.dump() == answer.memory
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(AREAS, st.sampled_from(get_args(PackageId)))
+def test_the_quote_for_the_api_agrees_with_the_price_list(area: Decimal, package: PackageId) -> None:
+    quote = engine().quote(area_m2=area, package=package, locale="pl", now=TUESDAY)
+    assert quote.total_pln == (area * quote.price_per_m2).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+    assert (quote.total_max is None) is (package != "individual")
