@@ -1,5 +1,6 @@
 """One child process that cannot outlive its parent: start it, watch it, signal it. Nothing about what it serves."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -174,7 +175,8 @@ class Process:
     def _signal_family(self, number: Signals) -> None:
         self.send(number)
         for child in psutil.Process(self.pid).children(recursive=True):
-            child.send_signal(number)
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end between being listed and being told
+                child.send_signal(number)
 
     def output(self) -> str:
         """What this process (not earlier ones with the same log) has written so far, at most the last 64 KiB."""

@@ -8,6 +8,8 @@ from app.engine.knowledge import City
 from app.engine.parts import Context, Part
 from app.engine.types import Reply
 
+_PRICED = frozenset({"quote", "recommend_package", "package_details", "cheapest_package", "lead_time", "booking"})
+
 
 def answer(act: Act, context: Context) -> Part:
     """The part for an act: composed by code, by topic, or straight from the FAQ."""
@@ -57,6 +59,14 @@ def _city(context: Context) -> Part:
     if context.slots.area_m2 is None:
         return Part(Reply("text", f"{part.reply.text} {context.voice.say('ask_area')}"), asks="area_m2")
     return part
+
+
+def outside_area(context: Context, acts: set[str]) -> list[Part]:
+    """A word on a town named in passing that lies outside the area, unless the answer speaks of it already."""
+    cities, voice = context.found.cities, context.voice
+    if not cities or cities[-1].served or not acts & _PRICED:
+        return []
+    return [Part(Reply("text", f"{voice.say('area_rule')} {voice.say('area_outside', city=cities[-1].name)}"))]
 
 
 def _offices(context: Context) -> Part:

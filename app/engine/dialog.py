@@ -183,7 +183,7 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
                 Act("off_topic", strongest.entry if strongest.entry.id == "off_topic" else _entry(hits, "off_topic"))
             ]
     listed = [Act(hit.entry.id, hit.entry) for hit in hits if hit.entry.id != "off_topic"]
-    listed = _resolve(listed, text, found)
+    listed = _resolve(listed, found)
     business = [act for act in listed if act.id not in _SOCIAL]
     implied = _implied(text, found, state)
     if business:
@@ -222,7 +222,7 @@ def _hits(text: Text, retriever: Retriever) -> list[Hit]:
     """The best entry of every clause, and of a whole sentence when its clauses say nothing by themselves."""
     chosen: dict[str, Hit] = {}
     for sentence in text.sentences[:10]:
-        parts = clauses(sentence)
+        parts = [piece for part in clauses(sentence) for piece in _halves(part, retriever)]
         picked = [hit for part in parts if (hit := _best(retriever, part)) is not None]
         if not picked and len(parts) > 1:
             whole = _best(retriever, sentence.words)
@@ -236,46 +236,58 @@ def _hits(text: Text, retriever: Retriever) -> list[Hit]:
     return list(chosen.values())
 
 
+def _halves(words: tuple[str, ...], retriever: Retriever) -> list[tuple[str, ...]]:
+    """A clause cut at its conjunction, when each side asks for something of its own."""
+    for index in range(1, len(words) - 1):
+        if words[index] in _JOINS:
+            halves = words[:index], words[index + 1 :]
+            hits = [_best(retriever, half) for half in halves]
+            both = all(
+                hit is not None and hit.entry.answer is not None and hit.entry.kind == "business" for hit in hits
+            )
+            if both and len({hit.entry.id for hit in hits if hit is not None}) == len(halves):
+                return list(halves)
+    return [words]
+
+
 def _best(retriever: Retriever, words: tuple[str, ...]) -> Hit | None:
     hits = retriever.search(words)
     return hits[0] if hits and hits[0].score >= _THRESHOLD * min(1.0, hits[0].entry.weight) else None
 
 
-def _resolve(listed: list[Act], text: Text, found: Found) -> list[Act]:
+def _resolve(listed: list[Act], found: Found) -> list[Act]:
     """Drops and turns acts by what else the message says."""
+    dropped = _superseded({act.id for act in listed}, found)
+    listed = [act for act in listed if act.id not in dropped]
     ids = {act.id for act in listed}
-    changed = found.changed
-    if "quote" in ids and ids & _PRICED and "area_m2" not in changed:
-        listed = [act for act in listed if act.id != "quote"]
-    if "quote" in ids and "recommend_package" in ids and "package" not in changed:
-        listed = [act for act in listed if act.id != "quote"]
-    if "quote" in ids and ids & {"cheapest_package", "dearest_package", "compare_packages"}:
-        listed = [act for act in listed if act.id != "quote"]
-    if "budget_pln" in changed and "package" not in changed and not ids & {"recommend_package", "cheapest_package"}:
+    named = found.named.packages
+    told_budget = "budget_pln" in found.changed and "package" not in found.changed
+    if told_budget and not ids & {"recommend_package", "cheapest_package"}:
         listed = [Act("recommend_package"), *(act for act in listed if act.id not in {"quote", "package_list"})]
-    if "quote" in ids and "package_details" in ids and "area_m2" in changed:
-        listed = [act for act in listed if act.id != "package_details"]
-    if "compare_packages" in ids and len(found.named.packages) < 2:
-        listed = [
-            Act("package_list") if act.id == "compare_packages" and not found.named.packages else act for act in listed
-        ]
-    if "scope_included" in ids and found.named.packages and "package_details" not in ids:
-        listed = [*_with(listed, "scope_included", Act("package_details"))]
-    if "quote" in ids and "package_list" in ids and not changed & {"area_m2", "package"}:
-        listed = [act for act in listed if act.id != "quote"]
-    if len(found.named.packages) == 1:
+    if len(named) < 2 and "compare_packages" in ids:
+        listed = [Act("package_list") if act.id == "compare_packages" else act for act in listed]
+    if len(named) == 1:
         listed = [Act("package_details") if act.id == "package_list" else act for act in listed]
-    if changed & {"phone", "email"} or found.bad_email or found.bad_phone:
-        listed = [act for act in listed if act.id not in {"contact_info", "offices", "company_data"}]
-    if (
-        found.cities
-        and "offices" not in ids
-        and listed
-        and all(act.id in {"enquiry", "process"} for act in listed)
-        and "where" in text.words
-    ):
-        listed = [Act("service_area")]
+    if named and "scope_included" in ids and "package_details" not in ids:
+        listed = _with(listed, "scope_included", Act("package_details"))
     return list({act.id: act for act in listed}.values())
+
+
+def _superseded(ids: set[str], found: Found) -> set[str]:
+    """Acts that another act of the same message, or what the message tells, makes idle."""
+    changed = found.changed
+    idle: set[str] = set()
+    ranked = ids & {"cheapest_package", "dearest_package", "compare_packages"}
+    extra = ids & _PRICED and "area_m2" not in changed
+    chooses = "recommend_package" in ids and "package" not in changed
+    lists = "package_list" in ids and not changed & {"area_m2", "package"}
+    if ranked or extra or chooses or lists:
+        idle.add("quote")
+    if "area_m2" in changed:
+        idle |= {"offices", "package_details"} if "quote" in ids else {"offices"}
+    if changed & {"phone", "email"} or found.bad_email or found.bad_phone:
+        idle |= {"contact_info", "offices", "company_data"}
+    return idle
 
 
 def _with(listed: list[Act], wanted: str, before: Act) -> list[Act]:

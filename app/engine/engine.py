@@ -88,6 +88,7 @@ class Engine:
             if listed and listed[0].id == "off_topic":
                 context = replace(context, slots=replace(found.slots, city=turn.slots.city))
             parts.extend(answers.answer(act, context) for act in listed)
+            parts.extend(answers.outside_area(context, {act.id for act in listed}))
         slots = next((part.slots for part in parts if part.slots is not None), context.slots)
         end = closing(turn, voice, found, stated, slots, contact, {act.id for act in listed})
         return self._answer(locale, parts, slots, stated, listed, end, context)

@@ -25,6 +25,7 @@ _HOME_BEFORE = re.compile(
 _AREA_CUE = re.compile(
     r"(?:metraz\w*|powierzchni\w*|pow\.|area|size|m2|metrow|metry)(?: (?:to|ma|is|of|jest|ok|okolo|mieszkania|lokalu|wynosi|around|about))*[ :=~.-]{0,3}$"
 )
+_NEGATIVE = re.compile(r"(?<!\d)(?<!\d )-\s?$")
 _FILLER = re.compile(
     r"^(?:(?:no|nie|how|what|and|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,2})*~?$"
 )
@@ -111,7 +112,7 @@ def read(folded: str, quantities: list[Quantity], hints: Hints) -> Home:
                 rooms = True
             else:
                 value = _square_metres(quantity)
-                sane = hints.min_area <= value <= hints.max_area and not before.endswith("-")
+                sane = hints.min_area <= value <= hints.max_area and not _NEGATIVE.search(before)
                 areas.extend([value] if sane else [])
                 odd = odd if sane else value
         elif quantity.unit == "foreign":

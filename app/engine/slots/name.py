@@ -16,6 +16,9 @@ _WEAK = re.compile(
 )
 _INVERTED = re.compile(rf"(?P<name>{_WORD})\s(?:jestem|mam na imie|here)\b")
 _CORRECTED = re.compile(rf"\b(?:nie|not)\s{_WORD},?\s(?:tylko|a|lecz|but)\s(?P<name>{_WORD})")
+_BEFORE_PHONE = re.compile(
+    rf"(?P<name>{_WORD}(?:\s{_WORD})?)[,:]?\s(?:tel\w*\.?|nr|numer)?[\s:]{{0,2}}\+?\d{{2,3}}[ -]?\d{{3}}"
+)
 _TITLE = re.compile(r"^(?:pan(?:i)?|mr|mrs|ms|inz|dr)\.?\s")
 _MAX_PARTS = 3
 
@@ -49,6 +52,9 @@ class NameReader:
             match = pattern.search(text.folded)
             if match is not None and fold(match.group("name")) in self._first and (pattern is _INVERTED or known):
                 return self._phrase(text, match.start("name"), strict=True)
+        match = _BEFORE_PHONE.search(text.folded)
+        if match is not None and match.group("name").split()[0] in self._first:
+            return self._phrase(text, match.start("name"), strict=True)
         return self._bare(text, asked=asked)
 
     def is_first_name(self, word: str) -> bool:

@@ -99,7 +99,7 @@ _UNIT_AFTER = re.compile(
     r"pokoj\w*|pokoi|pietr\w*|rok\b|osob\w*|dziec\w*|szt\w*|cm|mm|km|kilomet\w*|mb|metr\w* biez\w*|am|pm|days?|weeks?|"
     r"months?|years?|rooms?|bed\w*|floors?|people|kids|hours?|raz\w*|okn\w*|drzwi|lazien\w*|bathrooms?|urzadz\w*|"
     r"mieszkan\w*|dom(?:y|ow)(?!\w)|flats|apartments|transz\w*|rat(?:y|ach)?(?!\w)|wariant\w*|pakiet\w*|projekt\w*|"
-    r"wizualiz\w*|spotkan\w*|[-:]\d|\.\d))"
+    r"wizualiz\w*|spotkan\w*|[-:](?=\d)|\.(?=\d)))"
 )
 _CLOCK = re.compile(r"\b\d{1,2}[:]\d{2}\b|\b\d{1,2}\.\d{1,2}\.\d{2,4}\b|\b\d{2}-\d{3}\b(?!\s?(?:m|zl|tys))")
 _DIMENSION = re.compile(
