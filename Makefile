@@ -3,9 +3,13 @@
 .PHONY: help up test lint bench fmt clean _run _dev
 MAKEFLAGS += --no-print-directory
 
+# Compiled modules are kept in .venv even where the environment asks for none: each start would compile everything anew.
+export PYTHONDONTWRITEBYTECODE =
+export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
+
 VENV := .venv/bin/python
 FIND_PYTHON := for python in $(VENV) python3 python3.14 python3.13 python3.12 python3.11; do \
-	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && break; python=; done; \
+	"$$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && break; python=; done; \
 	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed, and none was found on PATH." >&2; exit 1; fi
 
 help: ## This list

@@ -150,6 +150,28 @@ async def test_a_worker_outlives_a_redis_restart(
     assert len(list(sink.state.of(None))) == 4
 
 
+async def test_a_worker_outlives_a_postgresql_crash_and_answers_the_next_ring(
+    environment: dict[str, str], sql: asyncpg.Connection, postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    async with (
+        api(environment, tmp_path / "api.log") as (_, client),
+        worker(environment | {"ALERT_SWEEP_SECONDS": "3600"}, tmp_path / "worker.log"),
+    ):
+        await capture_lead(client)
+        await eventually(lambda: _is(sql, 2))
+        postgres.kill()
+        postgres.start()
+
+        async def ready() -> bool:
+            return (await client.get("/health/ready")).status_code == 200
+
+        await eventually(ready)
+        await capture_lead(client)
+        again = await asyncpg.connect(environment["DATABASE_URL"])
+        await eventually(lambda: _is(again, 4))
+        await again.close()
+
+
 async def test_redis_gone_during_a_request_costs_no_row(
     environment: dict[str, str], sql: asyncpg.Connection, redis: EmbeddedRedis, tmp_path: Path
 ) -> None:

@@ -6,9 +6,9 @@ No transaction is open while a remote is asked, and only the holder of a claim s
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -30,7 +30,10 @@ from worker.retry import RetryPolicy, Verdict, judge
 SWEEP_LIMIT = 200
 CHUNK = 50
 CONTACT_PURPOSE = "rodo"
-_SETTLE_RETRY_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
+_DATABASE_RETRY_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
+_TRIES = 4
+
+_T = TypeVar("_T")
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -59,14 +62,16 @@ class Delivery:
 
     async def deliver(self, alert_ids: Sequence[UUID]) -> int:
         """Deliver those of `alert_ids` that are due and free; gives how many this call claimed."""
-        async with self._database.transaction() as session:
-            claimed = await alerts.claim(
+
+        async def claim(session: AsyncSession) -> list[Claimed]:
+            return await alerts.claim(
                 session, alert_ids=alert_ids, lease=self._lease, max_attempts=self._policy.max_attempts
             )
+
+        claimed = await self._transact(claim, tries=_TRIES)
         if not claimed:
             return 0
-        async with self._database.transaction() as session:
-            cards, refusals = await self._prepare(session, claimed)
+        cards, refusals = await self._transact(lambda session: self._prepare(session, claimed), tries=_TRIES)
         tasks = []
         for alert in claimed:
             reason = refusals.get(alert.id)
@@ -149,7 +154,7 @@ class Delivery:
             )
             return True
 
-        settled = await self._until_written(write)
+        settled = await self._transact(write)
         _log.info(
             "alert_attempted" if settled else "alert_fenced",
             alert_id=str(alert.id),
@@ -201,17 +206,22 @@ class Delivery:
             await alerts.close_dead_letter(session, alert.id, status="cancelled")
             return True
 
-        await self._until_written(write)
+        await self._transact(write)
         _log.info("alert_cancelled", alert_id=str(alert.id), channel=alert.channel, reason=reason)
 
-    async def _until_written(self, write: Any) -> bool:
-        """Write what became of a claim, trying for as long as the database is away."""
-        tries = 0
+    async def _transact(self, work: Callable[[AsyncSession], Awaitable[_T]], *, tries: int | None = None) -> _T:
+        """Do `work` in a transaction of its own, again when the database went away meanwhile.
+
+        Without `tries` it goes on for as long as the database is away: what became of a send must be written down.
+        """
+        tried = 0
         while True:
             try:
                 async with self._database.transaction() as session:
-                    return bool(await write(session))
+                    return await work(session)
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                _log.warning("settle_postponed", error=type(error).__name__)
-                await asyncio.sleep(_SETTLE_RETRY_SECONDS[min(tries, len(_SETTLE_RETRY_SECONDS) - 1)])
-                tries += 1
+                tried += 1
+                if tries is not None and tried >= tries:
+                    raise
+                _log.warning("database_retry", error=type(error).__name__, tried=tried)
+                await asyncio.sleep(_DATABASE_RETRY_SECONDS[min(tried, len(_DATABASE_RETRY_SECONDS)) - 1])

@@ -5,6 +5,7 @@
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ VENV = Path(".venv")
 OWN_UV = Path(".uv")
 STAMP = VENV / ".novahouse-synced"
 SOURCES = (Path("uv.lock"), Path("pyproject.toml"))
+LEFT_OUT = {"VIRTUAL_ENV", "PYTHONHOME", "PYTHONPYCACHEPREFIX"}  # uv refuses a .venv that begins with a cache
 
 
 class BootstrapError(Exception):
@@ -51,7 +53,7 @@ def in_place(*, dev: bool) -> bool:
 
 def run(*command: str | Path, quiet: bool = False) -> bool:
     """Run a command without a shell. False if it fails; quiet hides what it says."""
-    environment = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONHOME"}}
+    environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
     environment |= {
         "PIP_USER": "0",
         "PIP_ROOT_USER_ACTION": "ignore",
@@ -99,7 +101,7 @@ def fetch_uv() -> None:
     growing = OWN_UV.with_name(".uv.new")
     shutil.rmtree(growing, ignore_errors=True)
     install = ("-m", "pip", "install", "--quiet", f"uv=={UV_VERSION}")
-    if run(python, "-m", "pip", "--version", quiet=True):
+    if sys.prefix == sys.base_prefix and importlib.util.find_spec("pip"):
         fetched = run(python, *install, "--target", growing)
     elif run(python, "-m", "venv", growing, quiet=True):
         fetched = run(growing / "bin" / "python", *install)

@@ -15,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 
 from app.devstack.process import DevstackError
 
+MEMORY = "memory.json"
 LOG_BYTES = 10_000_000
 LEFTOVER_SECONDS = 10.0
 SAME_START_SECONDS = 2.0  # what the clock may have been corrected by between two looks at a process's start
@@ -49,6 +50,11 @@ class Home:
     def exists(self) -> bool:
         """Whether a stack has lived here."""
         return self.path.is_dir()
+
+    @property
+    def new(self) -> bool:
+        """Whether no stack has come up here yet."""
+        return not (self.path / MEMORY).exists()
 
     def hold(self, url: str) -> None:
         """Make the folder and keep every other stack out of it until this process ends.
@@ -86,7 +92,7 @@ class Home:
 
     def recall(self) -> Memory:
         """What the last run left, with fresh secrets where there are none."""
-        path = self.path / "memory.json"
+        path = self.path / MEMORY
         try:
             return Memory(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -98,7 +104,7 @@ class Home:
 
     def remember(self, memory: Memory) -> None:
         """Keep it for the next run."""
-        self._write("memory.json", asdict(memory))
+        self._write(MEMORY, asdict(memory))
 
     def log(self, name: str) -> Path:
         """Where the unit of this name writes. Emptied first if it has grown large."""

@@ -5,8 +5,8 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -121,15 +121,30 @@ def _start(
     interrupts: Interrupts,
     sink_port: int,
 ) -> Addresses:
-    database_url, redis_url = _start_servers(settings, home, memory, supervisor, interrupts)
-    addresses = Addresses(settings.port, sink_port, database_url, redis_url)
-    environment = _environment(addresses, memory)
-    programs = _programs(root, home, addresses, environment, interrupts)
+    with _modules_compiled_meanwhile(root, home):
+        database_url, redis_url = _start_servers(settings, home, memory, supervisor, interrupts)
+        addresses = Addresses(settings.port, sink_port, database_url, redis_url)
+        environment = _environment(addresses, memory)
+        programs = _programs(root, home, addresses, environment, interrupts)
+        _migrate(root, home, environment, interrupts)
     supervisor.launch(programs["sink"])
-    _migrate(root, home, environment, interrupts)
     supervisor.launch(programs["api"], programs["worker"])
     supervisor.wait_ready(*programs.values())
     return addresses
+
+
+@contextmanager
+def _modules_compiled_meanwhile(root: Path, home: Home) -> Iterator[None]:
+    """In a new home, import the service once beside initdb, or API and worker would each compile all of it later."""
+    if not home.new:
+        yield
+        return
+    command = [sys.executable, "-c", "import app.main, worker.settings, app.devstack.sink"]
+    process = Process("warm-up", command, log=home.log("warm-up"), env=environment_with({}), cwd=root)
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 def _start_servers(
