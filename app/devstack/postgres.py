@@ -21,6 +21,7 @@ from app.devstack.identity import server_identity
 from app.devstack.process import Process, nothing
 from app.devstack.server import EmbeddedServer
 
+FORCE_SECONDS = 5.0
 RETRY_SECONDS = 15.0  # backends of a killed postmaster end when they next look for it
 STILL_THERE = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
 
@@ -72,6 +73,11 @@ class EmbeddedPostgres(EmbeddedServer):
         if mode == "immediate" and self._process is not None:
             self._process.send(Signals.SIGQUIT)
         super().stop()
+
+    def _force(self, process: Process) -> None:
+        process.send(Signals.SIGQUIT)
+        if not process.ended(seconds=FORCE_SECONDS):
+            process.kill()
 
     def _prepare(self) -> None:
         self._identity = server_identity(self.data_dir, programs())

@@ -144,15 +144,11 @@ class Process:
         os.close(self._lifeline)
         self._lifeline = -1
 
-    def finish(self, *, seconds: float, hurry: Callable[[], bool] = never) -> None:
-        """Wait for an end that was asked for, waking a suspended child to it; kill the group after `seconds`.
-
-        hurry() turning true cuts the wait short.
-        """
+    def ended(self, *, seconds: float, hurry: Callable[[], bool] = never) -> bool:
+        """Wait for an end that was asked for, waking a suspended child to it. False after `seconds` or in a hurry."""
         self.send(Signals.SIGCONT)
         wait_until(lambda: self.everyone_gone() or hurry(), seconds=seconds)
-        if not self.everyone_gone():
-            self.kill()
+        return self.everyone_gone()
 
     def kill(self) -> None:
         """SIGKILL the group and wait until every descendant is gone."""

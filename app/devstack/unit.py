@@ -89,10 +89,10 @@ class Unit:
             self._process.send(self.stop_signal)
 
     def finish_stop(self, *, hurry: Callable[[], bool] = never) -> None:
-        """The second half of stop(): waits, and kills what does not end in time or when hurry() turns true."""
-        if self._process is not None:
-            self._process.finish(seconds=self.stop_seconds, hurry=hurry)
-            self._process = None
+        """The second half of stop(): waits, and ends by force what takes too long or when hurry() turns true."""
+        if self._process is not None and not self._process.ended(seconds=self.stop_seconds, hurry=hurry):
+            self._force(self._process)
+        self._process = None
 
     def kill(self) -> None:
         """SIGKILL, as a crash would. Returns when every process of it is gone."""
@@ -122,6 +122,9 @@ class Unit:
 
     def _spawn(self) -> Process:
         raise NotImplementedError
+
+    def _force(self, process: Process) -> None:
+        process.kill()
 
     def _worth_another_try(self, said: str) -> bool:
         """After an exit while starting, with what the process said: whether to launch it once more."""

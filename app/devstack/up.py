@@ -139,7 +139,7 @@ def _modules_compiled_meanwhile(root: Path, home: Home) -> Iterator[None]:
     if not home.new:
         yield
         return
-    command = [sys.executable, "-c", "import app.main, worker.settings, app.devstack.sink"]
+    command = [sys.executable, "-c", "import app.main, worker.settings, app.devstack.sink.app"]
     process = Process("warm-up", command, log=home.log("warm-up"), env=environment_with({}), cwd=root)
     try:
         yield
