@@ -2,19 +2,49 @@
 
 import argparse
 import asyncio
+import os
+import signal
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
+import httpx
 from alembic import command
 from alembic.config import Config
+from asyncpg import PostgresError
+from redis.exceptions import RedisError
 
 from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
+from app.devstack.process import DevstackError
 from app.devstack.redis import EmbeddedRedis
-from bench import alerts, chat, engine, start
-from bench.processes import ROOT, BenchError
+from bench import alerts, chat, engine, latency, start, wrk
+from bench.processes import ROOT, BenchError, module, serving
 from bench.report import Report, progress
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    engine_rounds: int
+    chat_rounds: int
+    chat_seconds: int
+    sessions: int
+    alert_rounds: int
+    alerts: int
+    latency_seconds: int
+
+
+FULL = Size(
+    engine_rounds=50, chat_rounds=5, chat_seconds=6, sessions=2_000, alert_rounds=3, alerts=1_000, latency_seconds=20
+)
+QUICK = Size(
+    engine_rounds=10, chat_rounds=2, chat_seconds=2, sessions=500, alert_rounds=1, alerts=300, latency_seconds=4
+)
 
 
 def main() -> int:
@@ -23,36 +53,79 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a first impression")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
     chosen = parser.parse_args()
-    report = Report()
+    if chosen.json and not chosen.json.parent.is_dir():
+        parser.error(f"there is no folder {chosen.json.parent}")
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # so that every end undoes what was started
+    report, began = Report(), time.monotonic()
+    progress(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: other work on this machine disturbs the numbers")
     try:
+        wrk.program()
         with tempfile.TemporaryDirectory(prefix="novahouse-bench-") as folder:
-            _measure(Path(folder), report, quick=chosen.quick)
-    except BenchError as error:
+            _measure(Path(folder), report, QUICK if chosen.quick else FULL)
+        sys.stdout.write(f"\n{report.table()}\n\nMeasured in {time.monotonic() - began:.0f} s.\n")
+        if chosen.json:
+            report.save(chosen.json)
+    except (BenchError, DevstackError) as error:
         sys.stderr.write(f"bench: {error}\n")
+        return 1
+    except (httpx.HTTPError, OSError, PostgresError, RedisError) as error:
+        sys.stderr.write(f"bench: {type(error).__name__}: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
-    sys.stdout.write(f"\n{report.table()}\n")
-    if chosen.json:
-        report.save(chosen.json)
     return 0
 
 
-def _measure(folder: Path, report: Report, *, quick: bool) -> None:
+def _measure(folder: Path, report: Report, size: Size) -> None:
+    folder.chmod(0o711)  # as root, PostgreSQL runs as somebody else
     progress("the engine")
-    engine.measure(report)
-    progress("starting everything once")
+    engine.measure(report, rounds=size.engine_rounds)
+    progress("make up")
     start.measure(folder, report)
-    folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else
     with EmbeddedPostgres(folder / "postgres", durable=True) as postgres, EmbeddedRedis(folder / "redis") as redis:
-        config = Config(ROOT / "alembic.ini")
-        config.attributes["database_url"] = Settings(database_url=postgres.url).database_url
-        command.upgrade(config, "head")
-        environment = {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url, "LOG_LEVEL": "WARNING"}
-        chat.measure(environment, folder, report, rounds=2 if quick else 4, seconds=3 if quick else 6)
-        environment["LOG_LEVEL"] = "INFO"
-        size = {"alerts": 500, "seconds": 5} if quick else {"alerts": 3_000, "seconds": 20}
-        asyncio.run(alerts.measure(environment, folder, report, **size))
+        _migrate(postgres.url)
+        alerts_url = asyncio.run(_copy(postgres, "bench_alerts"))
+        with serving(
+            lambda port: module("bench.receiver", str(port), environment={}, log=folder / "receiver.log"), path="/"
+        ) as receiver:
+            environment = {
+                "DATABASE_URL": postgres.url,
+                "REDIS_URL": redis.url,
+                "SLACK_WEBHOOK_URL": f"{receiver.base}/hook",
+                "LOG_LEVEL": "INFO",
+                "DRAIN_SECONDS": "0",
+                "ALERT_SWEEP_SECONDS": "3600",
+            }
+            chat.measure(
+                environment,
+                folder,
+                report,
+                rounds=size.chat_rounds,
+                seconds=size.chat_seconds,
+                sessions=size.sessions,
+            )
+            environment |= {"DATABASE_URL": alerts_url, "REDIS_URL": f"{redis.url.removesuffix('/0')}/1"}
+            asyncio.run(alerts.measure(environment, folder, report, rounds=size.alert_rounds, alerts=size.alerts))
+            asyncio.run(
+                latency.measure(environment, folder, report, receiver=receiver.base, seconds=size.latency_seconds)
+            )
+
+
+def _migrate(url: str) -> None:
+    config = Config(ROOT / "alembic.ini")
+    config.attributes["database_url"] = Settings(database_url=url).database_url
+    command.upgrade(config, "head")
+
+
+async def _copy(postgres: EmbeddedPostgres, name: str) -> str:
+    """A second migrated database, so that the chat's alerts are not the worker's; gives its URL."""
+    connection = await asyncpg.connect(postgres.url_of("postgres"))
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE novahouse")
+    finally:
+        await connection.close()
+    return postgres.url_of(name)
 
 
 if __name__ == "__main__":

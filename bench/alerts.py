@@ -1,23 +1,25 @@
-"""Alerts: how many a worker delivers a second against arq's own empty jobs, and how long one takes end to end."""
+"""How many alerts one worker delivers a second, against arq's own empty jobs, alternating on the same servers."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 import asyncpg
-import httpx
+from arq.connections import ArqRedis
 
 from app.core.jobs import Doorbell, arq_redis
-from app.devstack.process import free_port
+from app.devstack.process import Process
 from bench.empty_worker import QUEUE
-from bench.processes import BenchError, http_server, module, wait_for_http
+from bench.processes import BenchError, module
 from bench.report import Report, progress
 
-RATE = 20
-WAIT_SECONDS = 120
-CONSENT = "tak, wyrażam zgodę na kontakt w sprawie oferty"
+WARM_UP_JOBS = 100
+_WAIT_SECONDS = 60
+_POLL_SECONDS = 0.01
+_AT_ONCE = 10
 
 _SEED = """
 WITH c AS (
@@ -37,103 +39,109 @@ s AS (
 INSERT INTO outbound_alert (id, event, channel, subject_id, conversation_id, dedupe_key)
 SELECT gen_random_uuid(), 'lead.captured', 'slack', id, conversation_id, 'bench:' || id FROM l RETURNING id
 """
+_OPEN = "SELECT EXISTS (SELECT FROM outbound_alert WHERE state = 'pending' OR state = 'sending')"
+_NOT_DELIVERED = "SELECT count(*) FROM outbound_alert WHERE state <> 'delivered'"
 
 
-async def measure(environment: Mapping[str, str], folder: Path, report: Report, *, alerts: int, seconds: int) -> None:
-    """Measure rate and latency, and report them."""
-    port = free_port()
-    receiver = f"http://127.0.0.1:{port}"
-    environment = {**environment, "SLACK_WEBHOOK_URL": f"{receiver}/hook", "ALERT_SWEEP_SECONDS": "3600"}
-    with module("bench.receiver", str(port), environment=environment, log=folder / "receiver.log") as process:
-        wait_for_http(receiver, process, folder / "receiver.log")
-        empty = await _empty_rate(environment, folder, jobs=alerts)
-        progress(f"arq    {empty:7.0f} empty jobs/s")
-        with module("arq", "worker.settings.WorkerSettings", environment=environment, log=folder / "worker.log"):
-            ours = await _alert_rate(environment, folder, alerts=alerts)
-            progress(f"worker {ours:7.0f} alerts/s")
-            delays = await _delays(environment, folder, receiver, count=RATE * seconds)
-    report.add("arq: empty jobs/s", empty)
-    report.add("worker: alerts/s", ours)
-    report.add("alerts / empty jobs", ours / empty, at_least=0.4)
-    report.add(f"request to receiver at {RATE}/s, p50 ms", delays[len(delays) // 2], at_most=100)
-    report.add(f"request to receiver at {RATE}/s, p99 ms", delays[int(len(delays) * 0.99)], at_most=500)
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """One worker, how to give it work, and how to see that it has none left."""
+
+    process: Process
+    fill: Callable[[int], Awaitable[None]]
+    is_empty: Callable[[], Awaitable[bool]]
+
+    async def rate(self, jobs: int) -> float:
+        """Jobs a second. The worker stands still while its queue is filled, so that filling costs it nothing."""
+        self.process.suspend()
+        try:
+            await self.fill(jobs)
+        finally:
+            self.process.resume()
+        started = time.perf_counter()
+        await until(self.is_empty, f"{jobs} jobs are done")
+        return jobs / (time.perf_counter() - started)
 
 
-async def _until(condition: Callable[[], Awaitable[bool]], what: str) -> float:
-    """Seconds until `condition` holds. Raises BenchError when it never does."""
-    started = time.perf_counter()
+async def measure(environment: Mapping[str, str], folder: Path, report: Report, *, rounds: int, alerts: int) -> None:
+    """Alternate `rounds` rounds of empty jobs and of alerts, and report medians and their ratio.
+
+    `environment` names a Slack webhook that takes what it gets.
+    """
+    redis = arq_redis(environment["REDIS_URL"], timeout_seconds=5, max_connections=_AT_ONCE)
+    connection = await asyncpg.connect(environment["DATABASE_URL"])
+    try:
+        with (
+            module(
+                "arq", "bench.empty_worker.WorkerSettings", environment=environment, log=folder / "empty.log"
+            ) as arq,
+            module("arq", "worker.settings.WorkerSettings", environment=environment, log=folder / "worker.log") as ours,
+        ):
+            await until(lambda: _says(arq, "redis_version"), "arq's worker starts")
+            await until(lambda: _says(ours, "worker_ready"), "the worker starts")
+            queues = {"arq": _empty_jobs(arq, redis), "worker": _alerts(ours, redis, connection)}
+            rates: dict[str, list[float]] = {name: [] for name in queues}
+            for queue in queues.values():
+                await queue.rate(WARM_UP_JOBS)
+            for _ in range(rounds):
+                for name, queue in queues.items():
+                    rates[name].append(await queue.rate(alerts))
+                    progress(f"{name:<6} {rates[name][-1]:7.0f} jobs/s")
+        if undelivered := await connection.fetchval(_NOT_DELIVERED):
+            raise BenchError(f"{undelivered} alerts were not delivered")
+    finally:
+        await connection.close()
+        await redis.aclose(close_connection_pool=True)
+    report.add_rounds("arq: empty jobs/s", rates["arq"])
+    report.add_rounds("worker: alerts/s", rates["worker"])
+    ratios = [ours / empty for ours, empty in zip(rates["worker"], rates["arq"], strict=True)]
+    report.add_rounds("alerts / empty jobs", ratios, at_least=0.4)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Return when `condition` holds. Raises BenchError when it never does."""
+    deadline = time.monotonic() + _WAIT_SECONDS
     while not await condition():
-        if time.perf_counter() - started > WAIT_SECONDS:
-            raise BenchError(f"not within {WAIT_SECONDS} s: {what}")
-        await asyncio.sleep(0.01)
-    return time.perf_counter() - started
+        if time.monotonic() > deadline:
+            raise BenchError(f"not within {_WAIT_SECONDS} s: {what}")
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _empty_rate(environment: Mapping[str, str], folder: Path, *, jobs: int) -> float:
-    redis = arq_redis(environment["REDIS_URL"], timeout_seconds=5, max_connections=20)
+async def _says(process: Process, words: str) -> bool:
+    said = process.output()
+    if process.exit_code() is not None:
+        raise BenchError(f"the worker ended: {said.strip()[-400:]}")
+    return words in said
 
-    async def queue_is_empty() -> bool:
+
+async def _spread(task: Callable[[int], Awaitable[object]], count: int) -> None:
+    async def every_nth(first: int) -> None:
+        for number in range(first, count, _AT_ONCE):
+            await task(number)
+
+    await asyncio.gather(*(every_nth(first) for first in range(_AT_ONCE)))
+
+
+def _empty_jobs(process: Process, redis: ArqRedis) -> _Queue:
+    async def fill(jobs: int) -> None:
+        await _spread(lambda _: redis.enqueue_job("nothing", ["0" * 36], _queue_name=QUEUE), jobs)
+
+    async def is_empty() -> bool:
         return bool(await redis.zcard(QUEUE) == 0)
 
-    for _ in range(jobs):
-        await redis.enqueue_job("nothing", ["0" * 36], _queue_name=QUEUE)
-    with module("arq", "bench.empty_worker.WorkerSettings", environment=environment, log=folder / "empty.log"):
-        await _until(lambda: _says(folder / "empty.log", "redis_version"), "arq's worker starts")
-        seconds = await _until(queue_is_empty, "arq's queue is empty")
-    await redis.aclose(close_connection_pool=True)
-    return jobs / seconds
+    return _Queue(process, fill, is_empty)
 
 
-async def _says(log: Path, words: str) -> bool:
-    return words in await asyncio.to_thread(log.read_text)
-
-
-async def _alert_rate(environment: Mapping[str, str], folder: Path, *, alerts: int) -> float:
-    await _until(lambda: _says(folder / "worker.log", "worker_ready"), "the worker starts")
-    connection = await asyncpg.connect(environment["DATABASE_URL"])
-    redis = arq_redis(environment["REDIS_URL"], timeout_seconds=5, max_connections=20)
+def _alerts(process: Process, redis: ArqRedis, connection: asyncpg.Connection) -> _Queue:
     ring = Doorbell(redis)
-    ids: list[UUID] = [row["id"] for row in await connection.fetch(_SEED, alerts)]
 
-    async def all_delivered() -> bool:
-        open_ones: int = await connection.fetchval("SELECT count(*) FROM outbound_alert WHERE state <> 'delivered'")
-        return open_ones == 0
+    async def fill(jobs: int) -> None:
+        ids: Sequence[UUID] = [row["id"] for row in await connection.fetch(_SEED, jobs)]
+        await _spread(lambda number: ring([ids[number]]), jobs)
+        if ring.failures:
+            raise BenchError(f"{ring.failures} rings did not reach Redis")
 
-    started = time.perf_counter()
-    for alert_id in ids:
-        await ring([alert_id])
-    await _until(all_delivered, "every alert is delivered")
-    rate = alerts / (time.perf_counter() - started)
-    await connection.close()
-    await redis.aclose(close_connection_pool=True)
-    return rate
+    async def is_empty() -> bool:
+        return not await connection.fetchval(_OPEN)
 
-
-async def _delays(environment: Mapping[str, str], folder: Path, receiver: str, *, count: int) -> list[float]:
-    """Milliseconds from sending the consenting message to the receiver, sorted."""
-    progress(f"{count} leads at {RATE} a second")
-    sent: dict[str, float] = {}
-    with http_server("app.main:app", environment=environment, log=folder / "api.log", path="/health/live") as base:
-        async with httpx.AsyncClient(base_url=base, timeout=10) as client:
-
-            async def lead(number: int) -> None:
-                phone = f"+48691{number:06d}"
-                opened = await client.post("/v1/chat/sessions")
-                headers = {"Authorization": f"Bearer {opened.json()['session_token']}"}
-                await client.post("/v1/chat/messages", json={"text": f"Mój telefon: {phone}"}, headers=headers)
-                sent[phone] = time.time()
-                said = await client.post("/v1/chat/messages", json={"text": CONSENT}, headers=headers)
-                said.raise_for_status()
-
-            tasks = []
-            for number in range(count):
-                tasks.append(asyncio.create_task(lead(number)))
-                await asyncio.sleep(1 / RATE)
-            await asyncio.gather(*tasks)
-
-            async def all_arrived() -> bool:
-                return set(sent) <= {phone for _, phone in (await client.get(receiver)).json()}
-
-            await _until(all_arrived, "every alert arrives")
-            arrived = {phone: at for at, phone in (await client.get(receiver)).json()}
-    return sorted((arrived[phone] - at) * 1000 for phone, at in sent.items())
+    return _Queue(process, fill, is_empty)

@@ -1,84 +1,139 @@
 """The chat write path against the floor, alternating on the same servers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
 import httpx
 
 from bench import wrk
+from bench.messages import CONVERSATIONS, TYPICAL
 from bench.processes import http_server
 from bench.report import Report, progress
 
 CONNECTIONS = 100
-SESSIONS = 1_500
-MESSAGE = "ile wyjdzie za 50 m w comforcie?"
+WARM_UP_SECONDS = 2
+_THREADS = 8
 
+# Request n is turn n / #heads of the conversation n % #heads, so that requests in flight never share a conversation.
+# Conversations of one kind begin at different turns: every round is the same mix.
 _SCRIPT = """
-local bodies, tokens, n = {bodies}, {tokens}, 0
-wrk.method = "POST"
+local heads, conversations, n = {heads}, {conversations}, 0
+function init(args) n = tonumber(args[1]) end
 function request()
+  local who, turn = n % #heads, math.floor(n / #heads)
+  local conversation = conversations[who % #conversations + 1]
+  local body = conversation[(turn + math.floor(who / #conversations)) % #conversation + 1]
   n = n + 1
-  local headers = {{["Content-Type"] = "application/json"}}
-  if #tokens > 0 then headers["Authorization"] = "Bearer " .. tokens[n % #tokens + 1] end
-  return wrk.format("POST", nil, headers, bodies[n % #bodies + 1])
+  body = body:gsub("WHO", who)
+  return heads[who + 1] .. "Content-Length: " .. #body .. "\\r\\n\\r\\n" .. body
 end
 """
 
 
-def measure(environment: Mapping[str, str], folder: Path, report: Report, *, rounds: int, seconds: int) -> None:
-    """Alternate floor and chat for `rounds` rounds of `seconds`, and report medians and ratios."""
+@dataclass(slots=True)
+class _Target:
+    """Something to load, and what the rounds so far came to."""
+
+    url: str
+    script: Path
+    sent: int = 0
+    loads: list[wrk.Load] = field(default_factory=list)
+
+    def load(self, seconds: int) -> wrk.Load:
+        found = wrk.run(self.url, script=self.script, first=self.sent, seconds=seconds, connections=CONNECTIONS)
+        self.sent += found.requests + CONNECTIONS  # those in flight when wrk stopped may have been stored
+        return found
+
+
+def measure(
+    environment: Mapping[str, str], folder: Path, report: Report, *, rounds: int, seconds: int, sessions: int
+) -> None:
+    """Alternate floor, chat and mixed chat for `rounds` rounds of `seconds`, and report medians and ratios."""
     with (
         http_server("bench.floor:app", environment=environment, log=folder / "floor.log", path="/chat") as floor,
-        http_server("app.main:app", environment=environment, log=folder / "chat.log", path="/health/live") as ours,
+        http_server("app.main:app", environment=environment, log=folder / "chat.log", path="/health/ready") as ours,
     ):
-        progress(f"opening {SESSIONS} sessions")
+        progress(f"opening {2 * sessions} sessions")
+        tokens = _open_sessions(ours.base, 2 * sessions)
+        chat = f"{ours.base}/v1/chat/messages"
+        said = json.dumps({"session_id": "WHO", "text": TYPICAL})
         targets = {
-            "floor": (f"{floor}/chat", _floor_script(folder)),
-            "chat": (f"{ours}/v1/chat/messages", _chat_script(folder, ours)),
+            "floor": _target(folder / "floor.lua", f"{floor.base}/chat", heads=[""] * sessions, talks=[[said]]),
+            "chat": _target(folder / "chat.lua", chat, heads=tokens[:sessions], talks=[[_message(TYPICAL)]]),
+            "mixed": _target(
+                folder / "mixed.lua",
+                chat,
+                heads=tokens[sessions:],
+                talks=[[_message(text) for text in talk] for talk in CONVERSATIONS],
+            ),
         }
-        loads: dict[str, list[wrk.Load]] = {name: [] for name in targets}
-        for number in range(rounds + 1):
-            for name, (url, script) in targets.items():
-                load = wrk.run(url, script=script, seconds=seconds if number else 2, connections=CONNECTIONS)
-                if number:
-                    loads[name].append(load)
+        for target in targets.values():
+            target.load(WARM_UP_SECONDS)
+        for _ in range(rounds):
+            for name, target in targets.items():
+                load = target.load(seconds)
+                target.loads.append(load)
                 progress(f"{name:<6} {load.requests_per_second:7.0f} requests/s, p99 {load.p99_ms:6.1f} ms")
-    _tell(report, loads)
+    _tell(report, {name: target.loads for name, target in targets.items()})
 
 
-def _tell(report: Report, loads: Mapping[str, list[wrk.Load]]) -> None:
-    rates = {name: median(load.requests_per_second for load in found) for name, found in loads.items()}
-    slowest = {name: median(load.p99_ms for load in found) for name, found in loads.items()}
-    for name in loads:
-        report.add(f"{name}: requests/s", rates[name])
-        report.add(f"{name}: p50 ms", median(load.p50_ms for load in loads[name]))
-        report.add(f"{name}: p99 ms", slowest[name])
-    report.add("chat / floor, requests/s", rates["chat"] / rates["floor"], at_least=0.5)
-    report.add("chat / floor, p99", slowest["chat"] / slowest["floor"], at_most=2.5)
+def _tell(report: Report, loads: Mapping[str, Sequence[wrk.Load]]) -> None:
+    for name, found in loads.items():
+        report.add_rounds(f"{name}: requests/s", [load.requests_per_second for load in found])
+        report.add_rounds(f"{name}: p50 ms", [load.p50_ms for load in found])
+        report.add_rounds(f"{name}: p99 ms", [load.p99_ms for load in found])
+    pairs = list(zip(loads["chat"], loads["floor"], strict=True))
+    mixed = list(zip(loads["mixed"], loads["floor"], strict=True))
+    report.add_rounds("chat / floor, requests/s", _rates(pairs), at_least=0.5)
+    report.add_rounds("chat / floor, p99", _slowest(pairs), at_most=2.5)
+    report.add_rounds("mixed / floor, requests/s", _rates(mixed))
+    report.add_rounds("mixed / floor, p99", _slowest(mixed))
 
 
-def _lua(items: list[str]) -> str:
-    return "{" + ",".join(f"[==[{item}]==]" for item in items) + "}"
+def _rates(pairs: Iterable[tuple[wrk.Load, wrk.Load]]) -> list[float]:
+    return [ours.requests_per_second / floor.requests_per_second for ours, floor in pairs]
 
 
-def _floor_script(folder: Path) -> Path:
-    bodies = [json.dumps({"session_id": f"s{number}", "text": MESSAGE}) for number in range(SESSIONS)]
-    script = folder / "floor.lua"
-    script.write_text(_SCRIPT.format(bodies=_lua(bodies), tokens="{}"))
-    return script
+def _slowest(pairs: Iterable[tuple[wrk.Load, wrk.Load]]) -> list[float]:
+    return [ours.p99_ms / floor.p99_ms for ours, floor in pairs]
 
 
-def _chat_script(folder: Path, base: str) -> Path:
-    with httpx.Client(base_url=base) as client, ThreadPoolExecutor(8) as pool:
+def _message(text: str) -> str:
+    return json.dumps({"text": text})
 
-        def open_session(_number: int) -> str:
-            token: str = client.post("/v1/chat/sessions").raise_for_status().json()["session_token"]
-            return token
 
-        tokens = list(pool.map(open_session, range(SESSIONS)))
-    script = folder / "chat.lua"
-    script.write_text(_SCRIPT.format(bodies=_lua([json.dumps({"text": MESSAGE})]), tokens=_lua(tokens)))
-    return script
+def _open_sessions(base: str, count: int) -> list[str]:
+    """Open conversations; gives the header that speaks in each."""
+    with httpx.Client(base_url=base, trust_env=False) as client, ThreadPoolExecutor(_THREADS) as pool:
+
+        def open_one(_number: int) -> str:
+            answer = client.post("/v1/chat/sessions").raise_for_status()
+            return f"Authorization: Bearer {answer.json()['session_token']}\r\n"
+
+        return list(pool.map(open_one, range(count)))
+
+
+def _target(script: Path, url: str, *, heads: Sequence[str], talks: Sequence[Sequence[str]]) -> _Target:
+    parts = httpx.URL(url)
+    start = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc.decode()}\r\nContent-Type: application/json\r\n"
+    script.write_text(
+        _SCRIPT.format(
+            heads=_lua(lua_string(start + head) for head in heads),
+            conversations=_lua(_lua(lua_string(body) for body in talk) for talk in talks),
+        ),
+        encoding="utf-8",
+    )
+    return _Target(url, script)
+
+
+def _lua(items: Iterable[str]) -> str:
+    return "{" + ",".join(items) + "}"
+
+
+def lua_string(text: str) -> str:
+    """`text` as a Lua literal. JSON's escapes must reach the server as they are."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "\\r").replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,34 +1,36 @@
-"""CPU time of one answer, over messages as visitors write them."""
+"""CPU time of one answer, over conversations as visitors have them and over messages that are hard to read."""
 
 import time
 
 from app.core import clock
 from app.engine.engine import Engine
-from app.engine.types import Turn
-from bench.report import Report
-
-MESSAGES = (
-    "ile wyjdzie za 50 m w comforcie?",
-    "Mam 52m2 w Warszawie, pakiet Premium, proszę o kontakt 691 222 333",
-    "poprosze wycene 62m2 expres plus",
-    "dysponuje kwota ok 90 000 zl, metraz 60",
-    "działacie w gdyni?",
-    "how long does Comfort take and what is included?",
-    "nie wiem, a co polecacie na wynajem",
-    "asdf qwer zxcv " * 30,
-)
-ROUNDS = 200
+from app.engine.types import Answer, Slots, Turn
+from bench.messages import CONVERSATIONS, HARD
+from bench.report import Report, percentile
 
 
-def measure(report: Report) -> None:
-    """Answer every message many times and report CPU milliseconds."""
+def measure(report: Report, *, rounds: int) -> None:
+    """Have every conversation `rounds` times, remembering as the chat does, and report CPU milliseconds an answer."""
     engine = Engine.load()
+    usual = [spent for _ in range(rounds) for talk in CONVERSATIONS for spent in _talk(engine, talk)]
+    hard = [spent for _ in range(rounds) for text in HARD for spent in _talk(engine, (text,))]
+    report.add("engine: CPU ms an answer, p50", percentile(usual, 50))
+    report.add("engine: CPU ms an answer, p99", percentile(usual, 99), at_most=2.0)
+    report.add("engine: CPU ms, 2,000 odd characters, p99", percentile(hard, 99))
+
+
+def _talk(engine: Engine, conversation: tuple[str, ...]) -> list[float]:
     spent = []
-    for _ in range(ROUNDS):
-        for text in MESSAGES:
-            started = time.process_time()
-            engine.answer(Turn(text=text, locale="pl", now=clock.now()))
-            spent.append((time.process_time() - started) * 1000)
-    spent.sort()
-    report.add("engine: CPU ms an answer, p50", spent[len(spent) // 2])
-    report.add("engine: CPU ms an answer, p99", spent[int(len(spent) * 0.99)], at_most=2.0)
+    said: Answer | None = None
+    for text in conversation:
+        turn = Turn(
+            text=text,
+            locale="pl",
+            now=clock.now(),
+            slots=said.slots if said else Slots(),
+            memory=said.memory if said else {},
+        )
+        started = time.process_time()
+        said = engine.answer(turn)
+        spent.append((time.process_time() - started) * 1000)
+    return spent
