@@ -2,14 +2,31 @@
 
 from fastapi import APIRouter
 
-from app.alerts.routes import router as alerts
+from app.alerts.routes.alerts import router as alerts
+from app.alerts.routes.channels import router as channels
+from app.alerts.routes.dead_letters import router as dead_letters
+from app.alerts.routes.metrics import router as metrics
+from app.alerts.routes.status import router as status
 from app.consent.routes import router as consent
 from app.conversations.offer_routes import router as offer
 from app.conversations.routes import router as chat
 from app.leads.routes import router as leads
+from app.operations.routes import router as operator_actions
 from app.web.health import router as health
 
-ROUTERS: tuple[APIRouter, ...] = (chat, offer, consent, leads, alerts, health)
+ROUTERS: tuple[APIRouter, ...] = (
+    chat,
+    offer,
+    consent,
+    leads,
+    alerts,
+    dead_letters,
+    channels,
+    operator_actions,
+    status,
+    health,
+    metrics,
+)
 
 TAGS = [
     {"name": "chat", "description": "A visitor's conversation."},
@@ -17,5 +34,8 @@ TAGS = [
     {"name": "consent", "description": "What we ask people to agree to."},
     {"name": "leads", "description": "Visitors with contact data. For operators."},
     {"name": "alerts", "description": "Messages to sales and their delivery. For operators."},
+    {"name": "dead_letters", "description": "Alerts that were not delivered at once, and what to do. For operators."},
+    {"name": "channels", "description": "Slack, monday.com, e-mail: what holds them back. For operators."},
+    {"name": "operations", "description": "How the service stands, and what operators did. For operators."},
     {"name": "health", "description": "For load balancers and supervisors."},
 ]

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
 
 import asyncpg
 from arq.connections import ArqRedis
@@ -37,7 +36,7 @@ s AS (
     INSERT INTO consent_state (conversation_id, purpose, granted, audit_seq, decided_at)
     SELECT id, 'rodo', true, 1, now() FROM c)
 INSERT INTO outbound_alert (id, event, channel, subject_id, conversation_id, dedupe_key)
-SELECT gen_random_uuid(), 'lead.captured', 'slack', id, conversation_id, 'bench:' || id FROM l RETURNING id
+SELECT gen_random_uuid(), 'lead.captured', 'slack', id, conversation_id, 'bench:' || id FROM l
 """
 _OPEN = "SELECT EXISTS (SELECT FROM outbound_alert WHERE state = 'pending' OR state = 'sending')"
 _NOT_DELIVERED = "SELECT count(*) FROM outbound_alert WHERE state <> 'delivered'"
@@ -136,8 +135,8 @@ def _alerts(process: Process, redis: ArqRedis, connection: asyncpg.Connection) -
     ring = Doorbell(redis)
 
     async def fill(jobs: int) -> None:
-        ids: Sequence[UUID] = [row["id"] for row in await connection.fetch(_SEED, jobs)]
-        await _spread(lambda number: ring([ids[number]]), jobs)
+        await connection.execute(_SEED, jobs)
+        await _spread(lambda _: ring(["slack"]), jobs)
         if ring.failures:
             raise BenchError(f"{ring.failures} rings did not reach Redis")
 

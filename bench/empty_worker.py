@@ -1,4 +1,4 @@
-"""arq itself: a worker whose only job does nothing, with our worker's concurrency and polling."""
+"""arq itself: a worker whose only job does nothing, with our worker's number of jobs at once and its polling."""
 
 from typing import Any, ClassVar
 
@@ -6,7 +6,6 @@ from arq.worker import func
 
 from app.core.jobs import arq_redis, deserialize_job, serialize_job
 from app.core.settings import read_settings
-from worker.settings import WorkerSettings as Ours
 
 QUEUE = "bench:empty"
 
@@ -23,7 +22,7 @@ class WorkerSettings:
     redis_pool = arq_redis(read_settings().redis_url, timeout_seconds=5, max_connections=100)
     job_serializer = staticmethod(serialize_job)
     job_deserializer = staticmethod(deserialize_job)
-    max_jobs = Ours.max_jobs
-    poll_delay = Ours.poll_delay
+    max_jobs = 50
+    poll_delay = 0.05
     keep_result = 0
     log_results = False

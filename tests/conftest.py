@@ -86,7 +86,7 @@ async def database_url(migrated_url: str) -> str:
     return migrated_url
 
 
-_KEPT = ("alembic_version", "consent_text", "consent_audit_head")
+_KEPT = ("alembic_version", "consent_text", "consent_audit_head", "channel_gate")
 _EMPTY = f"""
 DO $$
 DECLARE name text; filled boolean;
@@ -98,6 +98,8 @@ BEGIN
         EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO filled;
         IF filled THEN EXECUTE format('TRUNCATE %I CASCADE', name); END IF;
     END LOOP;
+    DELETE FROM channel_gate;
+    INSERT INTO channel_gate (channel) VALUES ('slack'), ('monday'), ('email');
     UPDATE consent_audit_head SET seq = 0, row_hash = decode(repeat('00', 32), 'hex');
     ALTER TABLE consent_audit_log ENABLE ALWAYS TRIGGER consent_audit_rows;
     ALTER TABLE consent_audit_log ENABLE ALWAYS TRIGGER consent_audit_truncate;

@@ -44,7 +44,8 @@ def environment(database_url: str, redis_url: str, sink: RunningSink) -> dict[st
         "MONDAY_API_KEY": "monday-test-key",
         "MONDAY_BOARD_ID": "1234567890",
         "ALERT_SWEEP_SECONDS": "0.5",
-        "ALERT_LEASE_SECONDS": "1",
+        "ALERT_LEASE_SECONDS": "3",
+        "ALERT_SEND_SECONDS": "2",
         "DRAIN_SECONDS": "0.5",
     }
 
@@ -103,7 +104,7 @@ async def test_a_worker_killed_while_sending_is_replaced_and_says_so(
         assert await _requests(outside, 2)
     (slack,) = sink.state.of("slack")  # type: ignore[arg-type]
     assert "możliwe powtórzenie" in str(slack).lower()
-    row = await sql.fetchrow("SELECT attempts, possible_repeat FROM outbound_alert WHERE channel = 'slack'")
+    row = await sql.fetchrow("SELECT attempts, ambiguous_since IS NOT NULL FROM outbound_alert WHERE channel = 'slack'")
     assert row is not None
     assert tuple(row) == (2, True)
 

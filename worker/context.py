@@ -1,22 +1,34 @@
 """What the worker's process owns: database, channels, engine. Made at start, given back at the end."""
 
-import asyncio
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
+from urllib.parse import urlsplit
 
-import httpx
-from sqlalchemy.exc import SQLAlchemyError
-
-from app.core.db import Database
+from app.alerts.repository.queue import Pace
+from app.core.db import DATABASE_ERRORS, Database
+from app.core.jobs import arq_redis
 from app.core.settings import Settings
 from app.engine.engine import Engine
+from worker import jobs, metrics
 from worker.channels.base import Channel
+from worker.channels.email import EmailChannel
 from worker.channels.http import new_client
 from worker.channels.monday import MondayChannel
 from worker.channels.slack import SlackChannel
 from worker.delivery import Delivery
+from worker.messages import Messages
+from worker.pump import Pump, Rules
+from worker.receipts import CAP_SECONDS, Receipts
 from worker.retry import RetryPolicy
+from worker.schedule import Schedule
+from worker.settling import BreakerRules, Settler
+from worker.solo import Solo
+
+VENDOR_PACES: Final = {"hooks.slack.com": Pace(interval=timedelta(seconds=1), burst=10)}
+"""What vendors' own hosts take. Slack: one message a second, short bursts (docs.slack.dev/apis/web-api/rate-limits)."""
 
 
 class StartError(Exception):
@@ -28,7 +40,7 @@ class Context:
     """Everything the worker's tasks use, and the clean-ups that undo it in reverse order."""
 
     delivery: Delivery
-    sweeper: asyncio.Task[None]
+    schedule: Schedule
     cleanup: AsyncExitStack
 
     async def aclose(self) -> None:
@@ -36,55 +48,130 @@ class Context:
         await self.cleanup.aclose()
 
 
+class _Bell:
+    """Rings inside this process, for what its own transactions make due."""
+
+    def __init__(self) -> None:
+        self.delivery: Delivery | None = None
+
+    async def __call__(self, channels: Collection[str]) -> None:
+        if self.delivery is not None:
+            self.delivery.wake(channels)
+
+
 async def start(settings: Settings) -> Context:
-    """Reach PostgreSQL, open the channels and begin to sweep. Raises StartError."""
+    """Reach PostgreSQL, open the channels and begin to deliver. Raises StartError."""
     async with AsyncExitStack() as cleanup:
-        database = Database(settings.database_url, pool_size=settings.database_pool_size)
+        bell = _Bell()
+        database = Database(settings.database_url, pool_size=settings.database_pool_size, ring=bell)
         cleanup.push_async_callback(database.dispose)
-        try:
-            await database.ping()
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StartError(f"PostgreSQL does not answer at DATABASE_URL: {type(error).__name__}") from error
+        if settings.worker_metrics_port:
+            try:
+                metrics.serve(settings.worker_metrics_port)
+            except OSError as error:
+                raise StartError(f"WORKER_METRICS_PORT: {error.strerror}") from error
+        redis = arq_redis(settings.redis_url, timeout_seconds=CAP_SECONDS, max_connections=4)
+        cleanup.push_async_callback(redis.aclose, close_connection_pool=True)
         channels = _channels(settings)
-        for channel in channels.values():
+        for channel in channels:
             cleanup.push_async_callback(channel.aclose)
-        delivery = Delivery(
-            database=database,
-            engine=Engine.load(),
-            channels=channels,
-            lease=timedelta(seconds=settings.alert_lease_seconds),
-            policy=RetryPolicy(
-                max_retries=settings.dlq_max_retries,
-                first_delay=timedelta(minutes=settings.dlq_retry_delay_minutes),
-            ),
-            concurrency=settings.alert_concurrency,
-        )
+        schedule = Schedule(jobs.jobs(settings, database), database=database)
+        delivery = bell.delivery = _delivery(settings, database, channels, Receipts(redis), schedule, bell)
+        try:
+            await delivery.start()
+        except DATABASE_ERRORS as error:
+            raise StartError(f"PostgreSQL does not answer at DATABASE_URL: {type(error).__name__}") from error
         cleanup.push_async_callback(delivery.finish)
-        sweeper = asyncio.create_task(delivery.sweep_for_ever(settings.alert_sweep_seconds), name="sweeper")
-        cleanup.push_async_callback(_stop, sweeper)
-        return Context(delivery=delivery, sweeper=sweeper, cleanup=cleanup.pop_all())
+        return Context(delivery=delivery, schedule=schedule, cleanup=cleanup.pop_all())
 
 
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+def _delivery(
+    settings: Settings,
+    database: Database,
+    channels: Collection[Channel],
+    receipts: Receipts,
+    schedule: Schedule,
+    bell: _Bell,
+) -> Delivery:
+    lease = timedelta(seconds=settings.alert_lease_seconds)
+    policy = RetryPolicy(
+        max_retries=settings.dlq_max_retries, first_delay=timedelta(minutes=settings.dlq_retry_delay_minutes)
+    )
+    rules = Rules(
+        lease=lease,
+        send_seconds=settings.alert_send_seconds,
+        concurrency=settings.alert_concurrency,
+        policy=policy,
+        breaker=BreakerRules(
+            fail_max=settings.cb_fail_max,
+            reset_timeout=timedelta(seconds=settings.cb_reset_timeout),
+            trial_every=timedelta(minutes=settings.dlq_retry_minutes),
+        ),
+    )
+    settler = Settler(
+        database=database, receipts=receipts, rules=rules.breaker, pagers=settings.pager_channels, bell=bell
+    )
+    messages = Messages(database=database, engine=Engine.load())
+    solo = Solo()
+    return Delivery(
+        {
+            channel.name: Pump(
+                channel,
+                rules=rules,
+                pace=_pace(settings, channel.name),
+                database=database,
+                messages=messages,
+                receipts=receipts,
+                settler=settler,
+                solo=solo,
+            )
+            for channel in channels
+        },
+        database=database,
+        lease=lease,
+        max_attempts=policy.max_attempts,
+        max_age=timedelta(hours=settings.alert_max_age_hours),
+        sweep_seconds=settings.alert_sweep_seconds,
+        catch_up=schedule.catch_up,
+    )
 
 
-def _channels(settings: Settings) -> dict[str, Channel]:
+def _pace(settings: Settings, channel: str) -> Pace | None:
+    if channel != "slack" or settings.slack_webhook_url is None:
+        return None
+    return VENDOR_PACES.get(urlsplit(settings.slack_webhook_url.get_secret_value()).hostname or "")
+
+
+def _channels(settings: Settings) -> list[Channel]:
     """The channels that are configured; the others are off."""
-    channels: dict[str, Channel] = {}
+    channels: list[Channel] = []
+    seconds = settings.alert_send_seconds
     if settings.slack_webhook_url is not None:
-        channels["slack"] = SlackChannel(webhook_url=settings.slack_webhook_url, client=_client())
+        channels.append(
+            SlackChannel(
+                webhook_url=settings.slack_webhook_url,
+                client=new_client(max_connections=settings.alert_concurrency),
+                total_seconds=seconds,
+            )
+        )
     if settings.monday_api_key is not None and settings.monday_board_id is not None:
-        channels["monday"] = MondayChannel(
-            api_url=settings.monday_api_url,
-            api_key=settings.monday_api_key,
-            board_id=settings.monday_board_id,
-            columns=settings.monday_columns,
-            client=_client(),
+        channels.append(
+            MondayChannel(
+                api_url=settings.monday_api_url,
+                api_key=settings.monday_api_key,
+                board_id=settings.monday_board_id,
+                columns=settings.monday_columns,
+                client=new_client(max_connections=settings.alert_concurrency),
+                total_seconds=seconds,
+            )
+        )
+    if settings.smtp_url is not None and settings.mail_from is not None:
+        channels.append(
+            EmailChannel(
+                smtp_url=settings.smtp_url,
+                mail_from=settings.mail_from,
+                recipient=settings.escalation_email,
+                total_seconds=seconds,
+            )
         )
     return channels
-
-
-def _client() -> httpx.AsyncClient:
-    return new_client()

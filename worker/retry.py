@@ -1,7 +1,7 @@
 """What to do after an attempt: pure decisions from an outcome, without a database or a clock."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -12,8 +12,7 @@ GROWTH = (1, 3, 12, 48, 144)
 JITTER = 0.2
 THROTTLE_SECONDS = 60.0
 """How long a channel rests when it asks for a rest without saying how long."""
-DESTINATION_SECONDS = 300.0
-"""How long a channel rests when its settings are wrong, before it is tried again."""
+SHORTEST_REST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,49 +28,60 @@ class RetryPolicy:
         return 1 + self.max_retries
 
 
+ONCE = RetryPolicy(max_retries=0, first_delay=timedelta(0))
+"""For an operator's test: its failure is its answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What an attempt means for its alert and its channel."""
 
-    state: Literal["delivered", "pending", "failed"]
-    delay_seconds: float = 0.0
+    state: Literal["delivered", "pending", "retrying", "failed"]
+    delay_seconds: float | None = None
+    """Until the alert is due again; None: it stays due, and its channel is what holds it back."""
     counts: bool = True
     """False: the attempt was not the alert's fault and is given back."""
-    dead_letter: bool = False
-    may_repeat: bool = False
+    letter: Literal["pending", "failed"] | None = None
+    """The dead letter that this leaves."""
+    ambiguous: bool = False
     """The attempt may have arrived all the same."""
-    hold_channel_seconds: float | None = None
+    refused: bool = False
+    """The remote proved that it created nothing."""
+    rest_seconds: float | None = None
+    """How long the whole channel must wait."""
+    pause: bool = False
+    """The whole channel waits for a person."""
 
 
-def judge(outcome: Outcome, *, attempt: int, policy: RetryPolicy, rng: random.Random) -> Verdict:
-    """The verdict on the `attempt`-th attempt, which came to `outcome`."""
+def judge(outcome: Outcome, *, turn: int, policy: RetryPolicy, rng: random.Random) -> Verdict:
+    """The verdict on the `turn`-th attempt of a round, which came to `outcome`."""
     match outcome.kind:
         case OutcomeKind.DELIVERED:
             return Verdict("delivered")
         case OutcomeKind.THROTTLED:
             rest = outcome.retry_after.total_seconds() if outcome.retry_after else THROTTLE_SECONDS
-            return Verdict("pending", delay_seconds=rest, counts=False, hold_channel_seconds=rest)
+            created_nothing = outcome.error != "idempotency_conflict"  # then a twin of this very request is at work
+            rest = max(rest, SHORTEST_REST_SECONDS)
+            verdict = Verdict("pending", counts=False, refused=created_nothing, rest_seconds=rest)
         case OutcomeKind.DESTINATION_PERMANENT:
-            return Verdict(
-                "pending",
-                delay_seconds=DESTINATION_SECONDS,
-                counts=False,
-                dead_letter=True,
-                hold_channel_seconds=DESTINATION_SECONDS,
-            )
+            verdict = Verdict("pending", counts=False, refused=True, pause=True)
         case OutcomeKind.PAYLOAD_PERMANENT:
-            return Verdict("failed", dead_letter=True)
+            verdict = Verdict("failed", refused=True, letter="failed")
         case OutcomeKind.NOT_SENT | OutcomeKind.AMBIGUOUS:
-            may_repeat = outcome.kind is OutcomeKind.AMBIGUOUS
-            if attempt >= policy.max_attempts:
-                return Verdict("failed", dead_letter=True, may_repeat=may_repeat)
-            delay = retry_delay(attempt, policy=policy, rng=rng)
-            if outcome.retry_after:
-                delay = max(delay, outcome.retry_after.total_seconds())
-            return Verdict("pending", delay_seconds=delay, dead_letter=True, may_repeat=may_repeat)
+            verdict = _try_again(outcome, turn=turn, policy=policy, rng=rng)
+    return replace(verdict, state="failed", counts=True, letter=None) if policy is ONCE else verdict
 
 
-def retry_delay(attempt: int, *, policy: RetryPolicy, rng: random.Random) -> float:
-    """Seconds until the retry after the `attempt`-th attempt, spread by ±20 % so that retries do not come in a herd."""
-    steps = GROWTH[min(attempt, len(GROWTH)) - 1]
+def _try_again(outcome: Outcome, *, turn: int, policy: RetryPolicy, rng: random.Random) -> Verdict:
+    ambiguous = outcome.kind is OutcomeKind.AMBIGUOUS
+    if turn >= policy.max_attempts:
+        return Verdict("failed", letter="failed", ambiguous=ambiguous)
+    rest = outcome.retry_after.total_seconds() if outcome.retry_after else None
+    delay = max(retry_delay(turn, policy=policy, rng=rng), rest or 0.0)
+    return Verdict("retrying", delay_seconds=delay, letter="pending", ambiguous=ambiguous, rest_seconds=rest)
+
+
+def retry_delay(turn: int, *, policy: RetryPolicy, rng: random.Random) -> float:
+    """Seconds until the retry after the `turn`-th attempt, spread by ±20 % so that retries do not come in a herd."""
+    steps = GROWTH[min(turn, len(GROWTH)) - 1]
     return policy.first_delay.total_seconds() * steps * rng.uniform(1 - JITTER, 1 + JITTER)

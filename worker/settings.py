@@ -7,18 +7,20 @@ from typing import Any, ClassVar, NoReturn
 
 import arq.worker
 import structlog
+import uvloop
+from arq.cron import CronJob
 from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
 from app.core.jobs import DELIVER_ALERTS, arq_redis, deserialize_job, serialize_job
 from app.core.logging import configure_logging
 from app.core.settings import SettingsError, read_settings
-from worker import context
+from worker import context, jobs
 from worker.context import Context, StartError
+from worker.schedule import JOB_SECONDS, cron_jobs
 from worker.tasks import deliver_alerts
 
-JOB_SECONDS = 30
-"""arq takes a dead worker's jobs over after the longest job time and ten seconds."""
+MAX_JOBS = 50
 FINISH_SECONDS = 20
 POLL_SECONDS = 0.05
 REDIS_TIMEOUT_SECONDS = 5.0
@@ -75,6 +77,7 @@ class SteadyWorker(Worker):
                 await self.on_shutdown(self.ctx)
 
 
+asyncio.set_event_loop(uvloop.new_event_loop())  # the one that arq's worker takes
 arq.worker.Worker = SteadyWorker  # type: ignore[misc]  # the arq command makes its worker from this name
 
 try:
@@ -86,7 +89,7 @@ except SettingsError as _error:
 async def _on_startup(ctx: dict[str, Any]) -> None:
     configure_logging(level=_settings.log_level, json=_settings.environment == "production")
     ctx["context"] = await context.start(_settings)
-    _log.info("worker_ready", channels=_settings.alert_channels)
+    _log.info("worker_ready", channels=_settings.configured_channels)
 
 
 async def _on_shutdown(ctx: dict[str, Any]) -> None:
@@ -101,12 +104,13 @@ class WorkerSettings:
     functions: ClassVar[list[Function]] = [
         func(deliver_alerts, name=DELIVER_ALERTS, keep_result=0, timeout=JOB_SECONDS, max_tries=1)
     ]
+    cron_jobs: ClassVar[list[CronJob]] = cron_jobs(jobs.intervals(_settings))
     redis_pool = arq_redis(_settings.redis_url, timeout_seconds=REDIS_TIMEOUT_SECONDS, max_connections=100)
     job_serializer = staticmethod(serialize_job)
     job_deserializer = staticmethod(deserialize_job)
     on_startup = staticmethod(_on_startup)
     on_shutdown = staticmethod(_on_shutdown)
-    max_jobs = _settings.alert_concurrency
+    max_jobs = MAX_JOBS
     job_timeout = JOB_SECONDS
     job_completion_wait = FINISH_SECONDS
     keep_result = 0

@@ -1,13 +1,35 @@
-"""What an alert looks like on the wire: how its delivery stands, and nothing of what it says."""
+"""What alerts and dead letters look like on the wire: how delivery stands, and nothing of what is said."""
 
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from app.core.text import SafeStr, not_blank
+from app.operations.schemas import OperatorActionOut
 
 ChannelName = Literal["slack", "monday", "email"]
-AlertState = Literal["pending", "sending", "delivered", "cancelled", "failed"]
+AlertState = Literal["pending", "sending", "retrying", "delivered", "cancelled", "failed", "discarded"]
+DeadLetterStatus = Literal["pending", "delivered", "failed", "cancelled", "discarded"]
+RetryableStatus = Literal["pending", "failed", "discarded"]
+
+MAX_REASON = 500
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def _storable(instant: datetime) -> datetime:
+    if not _EARLIEST <= instant < _LATEST:
+        raise PydanticCustomError("instant_range", "The time must lie between the years 1970 and 9998.")
+    return instant
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_storable)]
+"""A time from outside, with its zone."""
+Reason = Annotated[SafeStr, Field(min_length=1, max_length=MAX_REASON), AfterValidator(not_blank)]
+"""Why, in an operator's words. It is journaled: no personal data, please."""
 
 
 class AlertOut(BaseModel):
@@ -18,8 +40,8 @@ class AlertOut(BaseModel):
     id: UUID
     event: str = Field(examples=["lead.captured"])
     channel: ChannelName
-    subject_id: UUID = Field(description="The lead of `lead.captured`.")
-    state: AlertState
+    subject_id: UUID = Field(description="The lead of `lead.captured`, the notice of `notice.*`.")
+    state: AlertState = Field(description="`retrying`: a dead letter that waits for its turn.")
     attempts: int
     possible_repeat: bool = Field(description="An attempt may have arrived without our hearing of it.")
     last_outcome: str | None
@@ -34,3 +56,86 @@ class AlertsOut(BaseModel):
 
     items: list[AlertOut]
     next_cursor: str | None
+
+
+class AttemptOut(BaseModel):
+    """What one attempt came to."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    attempt: int
+    outcome: str = Field(examples=["delivered", "ambiguous"])
+    status: int | None = Field(description="The remote's HTTP or SMTP status, where it gave one.")
+    error: str | None = Field(examples=["http_500"])
+    started_at: datetime
+    duration_ms: int | None = Field(description="null: its worker was never heard of again.")
+
+
+class AlertDetailOut(AlertOut):
+    """One event for one channel, and every attempt."""
+
+    request_id: str | None = Field(description="The HTTP request that caused it.")
+    dead_letter_id: UUID | None
+    attempts_made: list[AttemptOut] = Field(description="The last hundred, the first of them first.")
+
+
+class DeadLetterOut(BaseModel):
+    """An alert whose first delivery failed."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    alert_id: UUID
+    event: str = Field(examples=["lead.captured"])
+    channel: ChannelName
+    subject_id: UUID
+    status: DeadLetterStatus = Field(description="`pending`: tried again. `failed`: given up, yours to decide.")
+    reason: str = Field(description="The class of the last failure.", examples=["http_500"])
+    attempts: int
+    possible_repeat: bool = Field(description="An attempt may have arrived without our hearing of it.")
+    next_attempt_at: datetime | None = Field(description="Only while it waits.")
+    created_at: datetime
+    closed_at: datetime | None
+    escalated: bool = Field(description="People were told that it failed.")
+
+
+class DeadLettersOut(BaseModel):
+    """A page of dead letters, newest first."""
+
+    items: list[DeadLetterOut]
+    next_cursor: str | None
+
+
+class DeadLetterDetailOut(DeadLetterOut):
+    """A dead letter, every attempt, and what operators did about it."""
+
+    attempts_made: list[AttemptOut] = Field(description="The last hundred, the first of them first.")
+    actions: list[OperatorActionOut] = Field(description="The last hundred, newest first.")
+
+
+class DiscardIn(BaseModel):
+    """Why it shall not be delivered."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason = Field(examples=["Called the customer by phone."])
+
+
+class RetryManyIn(BaseModel):
+    """Which dead letters to try again. All that are absent do not narrow it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    channel: ChannelName | None = None
+    since: Instant | None = Field(None, description="Those that failed first at this time or later.")
+    statuses: Annotated[list[RetryableStatus], Field(min_length=1, max_length=3)] = ["pending", "failed"]
+
+
+class RetriedOut(BaseModel):
+    """How many dead letters got a new round."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    retried: int
+    channels: list[ChannelName]
+    last_attempt_at: datetime | None = Field(description="When the last of them is due; null when there were none.")

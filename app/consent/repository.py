@@ -1,8 +1,10 @@
 """Every query of consent."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Final
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import Row, func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -53,12 +55,13 @@ async def set_state(
     )
 
 
-async def granted(session: AsyncSession, *, conversation_id: UUID, purpose: str) -> bool | None:
-    """The latest answer; None when there is none or the conversation is gone."""
-    return (
-        await session.execute(
-            select(ConsentState.granted).where(
-                ConsentState.conversation_id == conversation_id, ConsentState.purpose == purpose
-            )
-        )
-    ).scalar_one_or_none()
+GRANTED_SQL: Final = """
+SELECT conversation_id, granted FROM consent_state WHERE conversation_id = ANY($1::uuid[]) AND purpose = $2
+"""
+
+
+async def granted(
+    connection: asyncpg.Connection, *, conversation_ids: Collection[UUID], purpose: str
+) -> dict[UUID, bool]:
+    """The latest answers of these conversations; those that never answered or are gone are left out."""
+    return {row[0]: row[1] for row in await connection.fetch(GRANTED_SQL, list(conversation_ids), purpose)}

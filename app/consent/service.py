@@ -1,10 +1,11 @@
 """Recording what people decided, and the one guard that every send passes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Self, cast
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.consent import repository
@@ -89,15 +90,19 @@ async def record_decision(
     )
 
 
-async def reason_not_to_send(session: AsyncSession, *, conversation_id: UUID | None, purpose: str) -> str | None:
-    """The guard: why nothing about this person may leave now, or None when it may.
+async def reasons_not_to_send(
+    connection: asyncpg.Connection, *, conversation_ids: Iterable[UUID | None], purpose: str
+) -> dict[UUID | None, str]:
+    """The guard: for each of these people about whom nothing may leave now, why not. Those left out may be sent.
 
     Called under the claim for every send of any kind (DESIGN invariant 6). No row is a no, and so is a conversation
-    that was erased.
+    that was erased, which is None.
     """
-    if conversation_id is None:
-        return "subject_erased"
-    answer = await repository.granted(session, conversation_id=conversation_id, purpose=purpose)
-    if answer is None:
-        return "consent_missing"
-    return None if answer else "consent_refused"
+    wanted = {conversation_id for conversation_id in conversation_ids if conversation_id is not None}
+    answers = await repository.granted(connection, conversation_ids=wanted, purpose=purpose)
+    reasons: dict[UUID | None, str] = {None: "subject_erased"}
+    for conversation_id in wanted:
+        answer = answers.get(conversation_id)
+        if not answer:
+            reasons[conversation_id] = "consent_missing" if answer is None else "consent_refused"
+    return reasons

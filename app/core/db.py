@@ -1,20 +1,21 @@
 """The database: one engine, one place that commits, one way to hear that a commit happened."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeAlias, cast
-from uuid import UUID
 
 import asyncpg
 import orjson
 from sqlalchemy import DateTime, MetaData, Row, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 POOL_TIMEOUT_SECONDS = 2.0
+CLOSE_TIMEOUT_SECONDS = 2.0
 STATEMENT_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 
@@ -29,7 +30,10 @@ _NAMING = {
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row whose columns its query names."""
 
-Ring = Callable[[Sequence[UUID]], Awaitable[None]]
+Ring = Callable[[Collection[str]], Awaitable[None]]
+
+DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What a statement may raise, by way of SQLAlchemy or of the driver, when the database is away or refuses."""
 
 
 class Base(DeclarativeBase):
@@ -43,15 +47,34 @@ def _dump_json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-async def _nobody_listens(_alert_ids: Sequence[UUID]) -> None:
+_SERVER_SETTINGS = {
+    "application_name": "novahouse",
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+}
+
+
+def _plain_url(url: str) -> str:
+    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+async def _speak_jsonb(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=str, decoder=orjson.loads)
+
+
+async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
+    """What is done to a connection that comes back: nothing, since a lone statement leaves nothing behind."""
+
+
+async def _nobody_listens(_channels: Collection[str]) -> None:
     """What a process does with rings when it has no doorbell: the sweeper finds the rows."""
 
 
 class Database:
-    """One process's way to PostgreSQL.
+    """One process's way to PostgreSQL: up to `pool_size` connections for sessions, and as many for the driver alone.
 
-    `ring` is awaited with the ids announced by `ring_when_committed`, after the commit and outside the transaction; it
-    must not raise.
+    `ring` is awaited with the channels announced by `ring_when_committed`, after the commit and outside the
+    transaction; it must not raise.
     """
 
     def __init__(self, url: str, *, pool_size: int, ring: Ring = _nobody_listens) -> None:
@@ -66,17 +89,21 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args={
                 "timeout": CONNECT_TIMEOUT_SECONDS,
-                "server_settings": {
-                    "application_name": "novahouse",
-                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
-                },
+                "server_settings": _SERVER_SETTINGS,
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._ring = ring
-        # SQLAlchemy's pool hands a free connection to whoever comes, past those who wait; this queue is fair
-        self._turn = asyncio.Semaphore(pool_size)
+        self._drivers = asyncpg.create_pool(
+            _plain_url(url),
+            min_size=0,
+            max_size=pool_size,
+            init=_speak_jsonb,
+            reset=_leave_as_it_is,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            server_settings=_SERVER_SETTINGS,
+        )
+        self._drivers_ready = False
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -92,12 +119,14 @@ class Database:
     async def driver(self) -> AsyncIterator[asyncpg.Connection]:
         """The driver's own connection, for a statement that is a transaction by itself.
 
-        Only for the chat's hot path, where a Core statement costs more than everything else
-        (docs/decisions/0004-hot-path.md). A jsonb value goes in as text and comes out as Python.
+        Only for the two hot paths, a turn of the chat and the delivery of an alert, where a Core statement costs more
+        than everything else (docs/decisions/0004-hot-path.md). A jsonb value goes in as text and comes out as Python.
         """
-        async with self._turn, self.engine.connect() as connection:
-            pooled = await connection.get_raw_connection()
-            yield cast("asyncpg.Connection", pooled.driver_connection)
+        if not self._drivers_ready:
+            await self._drivers  # opens no connection yet, hence never waits
+            self._drivers_ready = True
+        async with self._drivers.acquire(timeout=POOL_TIMEOUT_SECONDS) as connection:
+            yield cast("asyncpg.Connection", connection)
 
     async def ping(self) -> None:
         """Ask the server for an answer. Raises what the driver raises when there is none."""
@@ -105,13 +134,20 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def dispose(self) -> None:
-        """Close every connection of the pool."""
+        """Close every connection."""
         await self.engine.dispose()
+        if not self._drivers_ready:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                await self._drivers.close()
+        except TimeoutError:
+            self._drivers.terminate()
 
 
 _RINGING = "ring_when_committed"
 
 
-def ring_when_committed(session: AsyncSession, alert_ids: Sequence[UUID]) -> None:
-    """Announce alerts of this transaction; the doorbell rings for them if and when it commits."""
-    session.info.setdefault(_RINGING, []).extend(alert_ids)
+def ring_when_committed(session: AsyncSession, channels: Iterable[str]) -> None:
+    """Announce that this transaction made alerts due on `channels`; the doorbell rings if and when it commits."""
+    session.info.setdefault(_RINGING, set()).update(channels)

@@ -1,19 +1,20 @@
-"""The doorbell: how a process tells the worker, through Redis, that rows are due. Redis carries row ids only."""
+"""The doorbell: how a process tells the worker, through Redis, that rows are due. It carries channels' names only."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
-from uuid import UUID
 
 import orjson
 import structlog
 from arq.connections import ArqRedis
+from prometheus_client import Counter
 from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
 DELIVER_ALERTS = "deliver_alerts"
 RING_SECONDS = 0.25
-RING_CHUNK = 50
+
+ENQUEUE_FAILED = Counter("delivery_enqueue_failed", "Rings that did not reach Redis; the sweep finds their rows.")
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -51,16 +52,15 @@ class Doorbell:
         self._redis = redis
         self.failures = 0
 
-    async def __call__(self, alert_ids: Sequence[UUID]) -> None:
-        """Ask the worker to deliver these alerts."""
+    async def __call__(self, channels: Collection[str]) -> None:
+        """Tell a worker that something is due on these channels."""
         try:
             async with asyncio.timeout(RING_SECONDS):
-                for start in range(0, len(alert_ids), RING_CHUNK):
-                    chunk = [str(alert_id) for alert_id in alert_ids[start : start + RING_CHUNK]]
-                    await self._redis.enqueue_job(DELIVER_ALERTS, chunk)
+                await self._redis.enqueue_job(DELIVER_ALERTS, sorted(channels))
         except (RedisError, OSError, TimeoutError) as error:
             self.failures += 1
-            _log.warning("doorbell_failed", alerts=len(alert_ids), error=type(error).__name__)
+            ENQUEUE_FAILED.inc()
+            _log.warning("doorbell_failed", channels=sorted(channels), error=type(error).__name__)
 
     async def ping(self) -> None:
         """Ask Redis for an answer. Raises RedisError or OSError when there is none."""

@@ -9,7 +9,7 @@ import structlog
 from structlog.typing import Processor
 
 _MAX_CAUSES = 5
-_QUIET_LOGGERS = ("httpx", "httpcore", "asyncio", "uvicorn.access")
+_QUIET_LOGGERS = ("arq.worker", "httpx", "httpcore", "asyncio", "uvicorn.access")
 
 
 def _where_it_happened(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -34,7 +34,7 @@ def _where_it_happened(_logger: Any, _name: str, event: structlog.typing.EventDi
             }
         )
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    event["exception"] = chain
+    event["raised"] = chain
     return event
 
 

@@ -1,11 +1,14 @@
 """The one place that reads the environment. Every setting, its default and what a production start refuses."""
 
+from email.utils import parseaddr
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_SPACE = 0x20
 
 PRODUCTION_SECRETS = ("SECRET_KEY", "ADMIN_API_KEY", "DATABASE_URL", "REDIS_URL")
 
@@ -36,6 +39,26 @@ def _http_url(url: str) -> str:
 
 def _secret_http_url(url: SecretStr) -> SecretStr:
     return SecretStr(_http_url(url.get_secret_value()))
+
+
+def _secret_smtp_url(url: SecretStr) -> SecretStr:
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in {"smtp", "smtps", "smtp+starttls"} or not parts.hostname:
+        raise ValueError("must be smtp://, smtp+starttls:// or smtps:// with a host")
+    return url
+
+
+def _mailbox(text: str) -> str:
+    _, address = parseaddr(text)
+    _address(address)
+    return text
+
+
+def _address(text: str) -> str:
+    local, at, domain = text.rpartition("@")
+    if not (at and local and domain) or any(character.isspace() or ord(character) < _SPACE for character in text):
+        raise ValueError("must be an e-mail address")
+    return text
 
 
 def _comma_separated(value: Any) -> Any:
@@ -76,11 +99,24 @@ class Settings(BaseSettings):
     monday_api_url: Annotated[str, AfterValidator(_http_url)] = "https://api.monday.com/v2"
     monday_columns: dict[str, str] = Field(default_factory=dict)
 
-    alert_lease_seconds: Annotated[int, Field(ge=1, le=600)] = 60
+    smtp_url: Annotated[SecretStr, AfterValidator(_secret_smtp_url)] | None = None
+    mail_from: Annotated[str, AfterValidator(_mailbox)] | None = None
+    escalation_email: Annotated[str, AfterValidator(_address)] | None = None
+
+    scheduler_enabled: bool = True
+    alert_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 60
     alert_sweep_seconds: Annotated[float, Field(gt=0, le=3600)] = 30
-    alert_concurrency: Annotated[int, Field(ge=1, le=200)] = 50
+    alert_send_seconds: Annotated[float, Field(gt=0, le=30)] = 14
+    alert_concurrency: Annotated[int, Field(ge=1, le=50)] = 8
+    alert_max_age_hours: Annotated[float, Field(gt=0, le=720)] = 72
+    cb_fail_max: Annotated[int, Field(ge=1, le=1000)] = 5
+    cb_reset_timeout: Annotated[float, Field(gt=0, le=3600)] = 60
     dlq_max_retries: Annotated[int, Field(ge=0, le=20)] = 5
     dlq_retry_delay_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
+    dlq_retry_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
+    bulk_retry_per_second: Annotated[float, Field(gt=0, le=1000)] = 5
+    dlq_cleanup_days: Annotated[float, Field(gt=0, le=3650)] = 30
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     drain_seconds: Annotated[float, Field(ge=0, le=20)] = 3
 
     @model_validator(mode="before")
@@ -96,6 +132,12 @@ class Settings(BaseSettings):
                     raise ValueError(f"{name} must be set when ENVIRONMENT=production")
         return self
 
+    @model_validator(mode="after")
+    def _lease_outlasts_a_send(self) -> Self:
+        if self.alert_lease_seconds <= self.alert_send_seconds:
+            raise ValueError("ALERT_LEASE_SECONDS must be longer than ALERT_SEND_SECONDS")
+        return self
+
     @property
     def slack_configured(self) -> bool:
         """Slack is on exactly when its webhook is known."""
@@ -105,6 +147,22 @@ class Settings(BaseSettings):
     def monday_configured(self) -> bool:
         """monday.com is on exactly when both its key and its board are known."""
         return self.monday_api_key is not None and self.monday_board_id is not None
+
+    @property
+    def email_configured(self) -> bool:
+        """E-mail is on exactly when both the server and the sender are known."""
+        return self.smtp_url is not None and self.mail_from is not None
+
+    @property
+    def configured_channels(self) -> tuple[str, ...]:
+        """Every channel that has its settings."""
+        return (*self.alert_channels, *(("email",) if self.email_configured else ()))
+
+    @property
+    def pager_channels(self) -> tuple[str, ...]:
+        """Where people who run the service are told of trouble, the best first."""
+        email = self.email_configured and self.escalation_email is not None
+        return (*(("email",) if email else ()), *(("slack",) if self.slack_configured else ()))
 
     @property
     def alert_channels(self) -> tuple[str, ...]:

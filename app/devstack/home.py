@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
+from app.core.settings import Settings
 from app.devstack.process import DevstackError
 
 MEMORY = "memory.json"
+ENVIRONMENT = "environment.json"
 LOG_BYTES = 10_000_000
 LEFTOVER_SECONDS = 10.0
 SAME_START_SECONDS = 2.0  # what the clock may have been corrected by between two looks at a process's start
@@ -83,10 +85,12 @@ class Home:
         os.write(lock, f"pid {os.getpid()} at {url}".encode())
         self._lock = lock
         self.logs.mkdir(mode=0o700, exist_ok=True)
+        (self.path / ENVIRONMENT).unlink(missing_ok=True)
 
     def release(self) -> None:
         """Let the next one in."""
         if self._lock >= 0:
+            (self.path / ENVIRONMENT).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = -1
 
@@ -105,6 +109,19 @@ class Home:
     def remember(self, memory: Memory) -> None:
         """Keep it for the next run."""
         self._write(MEMORY, asdict(memory))
+
+    def publish(self, environment: Mapping[str, str]) -> None:
+        """Note the settings of this run's processes, for other commands, until the run ends."""
+        known = {name.upper() for name in Settings.model_fields}
+        self._write(ENVIRONMENT, {name: value for name, value in environment.items() if name in known})
+
+    def published(self) -> dict[str, str]:
+        """The settings of the processes that run here; empty when nothing does, or when it is another user's."""
+        try:
+            found: dict[str, str] = json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found
 
     def log(self, name: str) -> Path:
         """Where the unit of this name writes. Emptied first if it has grown large."""

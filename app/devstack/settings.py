@@ -23,10 +23,13 @@ class StackSettings(BaseSettings):
 
     port: Port = 8000
     sink_port: Port | None = None
+    sink_smtp_port: Port | None = None
+    worker_metrics_port: Annotated[int, Field(ge=0, le=HIGHEST_PORT)] | None = None
     novahouse_home: Path | None = None
     database_url: str | None = None
     redis_url: str | None = None
     admin_api_key: str | None = None
+    smtp_url: str | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -7,21 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.devstack.home import Home, Memory
 from app.devstack.interrupts import Interrupts, StopRequested
+from app.devstack.ports import HOST, Addresses, Ports, choose_ports
 from app.devstack.postgres import EmbeddedPostgres
-from app.devstack.process import DevstackError, Process, free_port, port_is_free, wait_until
+from app.devstack.process import DevstackError, Process, wait_until
 from app.devstack.redis import EmbeddedRedis
 from app.devstack.resp import RedisClient, RedisUnavailable
-from app.devstack.settings import HIGHEST_PORT, SINK_OFFSET, StackSettings, environment_with
+from app.devstack.settings import StackSettings, environment_with
 from app.devstack.supervisor import Supervisor, say
 from app.devstack.unit import Program
 
-HOST = "127.0.0.1"
 POSTGRES_PORT = 5432
 HTTP_SECONDS = 2.0
 MIGRATION_SECONDS = 600.0
@@ -32,26 +31,6 @@ EXAMPLE = (
     "Mam 52m2 w Warszawie, pakiet Premium, proszę o kontakt 691 222 333",
     "tak, wyrażam zgodę na kontakt w sprawie oferty",
 )
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where everything is, once the servers run."""
-
-    port: int
-    sink_port: int
-    database_url: str
-    redis_url: str
-
-    @property
-    def api(self) -> str:
-        """Base URL of the API."""
-        return f"http://{HOST}:{self.port}"
-
-    @property
-    def sink(self) -> str:
-        """Base URL of the sink."""
-        return f"http://{HOST}:{self.sink_port}"
 
 
 def run(root: Path, *, with_parent: bool = False) -> int:
@@ -72,14 +51,14 @@ def _run(root: Path, settings: StackSettings, interrupts: Interrupts) -> int:
     url = f"http://{HOST}:{settings.port}"
     if home.exists:
         home.hold(url)
-    sink_port = _choose_ports(settings)
+    ports = choose_ports(settings)
     home.hold(url)
     if leftovers := home.end_leftovers():
         say(f"  {leftovers} processes of a run that was killed have been ended")
     supervisor = Supervisor(home, interrupts)
     try:
         memory = home.recall()
-        addresses = _start(root, settings, home, memory, supervisor, interrupts, sink_port)
+        addresses = _start(root, settings, home, memory, supervisor, interrupts, ports)
         _tell(addresses, settings, memory, home, seconds=time.monotonic() - began)
         supervisor.watch()
     except StopRequested:
@@ -92,26 +71,6 @@ def _run(root: Path, settings: StackSettings, interrupts: Interrupts) -> int:
     return 0
 
 
-def _choose_ports(settings: StackSettings) -> int:
-    """Check that the API's port is free, and choose the sink's."""
-    if not port_is_free(settings.port):
-        raise DevstackError(
-            f"port {settings.port} is taken. Choose another, for example: PORT={_another(settings.port)} make up"
-        )
-    if settings.sink_port is not None:
-        if settings.sink_port == settings.port or not port_is_free(settings.sink_port):
-            raise DevstackError(f"port {settings.sink_port} (SINK_PORT) is taken. Choose another, or leave it unset.")
-        return settings.sink_port
-    usual = settings.port + SINK_OFFSET
-    return usual if usual <= HIGHEST_PORT and port_is_free(usual) else free_port()
-
-
-def _another(port: int) -> int:
-    """A port to suggest: the next free one in steps of ten."""
-    candidates = range(port + 10, min(port + 1000, HIGHEST_PORT), 10)
-    return next((candidate for candidate in candidates if port_is_free(candidate)), free_port())
-
-
 def _start(
     root: Path,
     settings: StackSettings,
@@ -119,17 +78,18 @@ def _start(
     memory: Memory,
     supervisor: Supervisor,
     interrupts: Interrupts,
-    sink_port: int,
+    ports: Ports,
 ) -> Addresses:
     with _modules_compiled_meanwhile(root, home):
         database_url, redis_url = _start_servers(settings, home, memory, supervisor, interrupts)
-        addresses = Addresses(settings.port, sink_port, database_url, redis_url)
+        addresses = Addresses(ports, database_url, redis_url)
         environment = _environment(addresses, memory)
         programs = _programs(root, home, addresses, environment, interrupts)
         _migrate(root, home, environment, interrupts)
     supervisor.launch(programs["sink"])
     supervisor.launch(programs["api"], programs["worker"])
     supervisor.wait_ready(*programs.values())
+    home.publish(environment)
     return addresses
 
 
@@ -216,20 +176,27 @@ def _environment(addresses: Addresses, memory: Memory) -> dict[str, str]:
             "MONDAY_API_URL": f"{addresses.sink}/monday/v2",
             "MONDAY_API_KEY": memory.monday_api_key,
             "MONDAY_BOARD_ID": "1234567890",
+            "SMTP_URL": addresses.smtp,
+            "MAIL_FROM": "NovaHouse <czat@novahouse.example>",
+            "ESCALATION_EMAIL": "ops@novahouse.example",
             "DRAIN_SECONDS": "0",
             "PYTHONUNBUFFERED": "1",
         }
-    ) | {"SINK_PORT": str(addresses.sink_port)}
+    ) | {
+        "SINK_PORT": str(addresses.ports.sink),
+        "SINK_SMTP_PORT": str(addresses.ports.smtp),
+        "WORKER_METRICS_PORT": str(addresses.ports.metrics),
+    }
 
 
 def _programs(
     root: Path, home: Home, addresses: Addresses, environment: Mapping[str, str], interrupts: Interrupts
 ) -> dict[str, Program]:
     commands: dict[str, tuple[list[str], Callable[[], bool]]] = {
-        "sink": (["app.devstack.sink"], lambda: _serves(addresses.sink_port, "/health")),
+        "sink": (["app.devstack.sink"], lambda: _serves(addresses.ports.sink, "/health")),
         "api": (
-            ["uvicorn", "app.main:app", "--host", HOST, "--port", str(addresses.port), "--no-access-log"],
-            lambda: _serves(addresses.port, "/health/ready"),
+            ["uvicorn", "app.main:app", "--host", HOST, "--port", str(addresses.ports.api), "--no-access-log"],
+            lambda: _serves(addresses.ports.api, "/health/ready"),
         ),
         "worker": (["arq", "worker.settings.WorkerSettings"], WorkerHeartbeat(addresses.redis_url)),
     }
@@ -297,7 +264,9 @@ def _tell(addresses: Addresses, settings: StackSettings, memory: Memory, home: H
     facts = {
         "API": addresses.api,
         "API docs": f"{addresses.api}/docs",
-        "Sink": f"{addresses.sink}  (plays Slack and monday.com: alerts arrive here)",
+        "Sink": f"{addresses.sink}  (plays Slack, monday.com and a mail server: alerts arrive here)",
+        "Mail": "as in SMTP_URL" if settings.smtp_url else f"{addresses.smtp}  (arrives in the sink too)",
+        "Metrics": f"{addresses.metrics}  (the worker's)" if addresses.ports.metrics else "off",
         "Admin key": "as in ADMIN_API_KEY" if settings.admin_api_key else memory.admin_api_key,
         "PostgreSQL": "as in DATABASE_URL" if settings.database_url else addresses.database_url,
         "Redis": "as in REDIS_URL" if settings.redis_url else addresses.redis_url,

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
+import asyncpg
 from sqlalchemy import func, select, true, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -48,9 +49,16 @@ async def get(session: AsyncSession, lead_id: UUID) -> AnyRow | None:
     return (await session.execute(select(*_COLUMNS).where(Lead.id == lead_id))).one_or_none()
 
 
-async def many(session: AsyncSession, lead_ids: Sequence[UUID]) -> dict[UUID, AnyRow]:
-    """Those of `lead_ids` that exist, by id."""
-    return {row.id: row for row in await session.execute(select(*_COLUMNS).where(Lead.id.in_(lead_ids)))}
+MANY_SQL: Final = """
+SELECT id, conversation_id, score, language, name, phone, email, city, property_type, area_m2, package, budget_pln,
+    marketing_consent, created_at
+FROM leads WHERE id = ANY($1::uuid[])
+"""
+
+
+async def many(connection: asyncpg.Connection, lead_ids: Sequence[UUID]) -> dict[UUID, asyncpg.Record]:
+    """What sales should know of those of `lead_ids` that exist, by id. One statement on the driver's connection."""
+    return {row["id"]: row for row in await connection.fetch(MANY_SQL, lead_ids)}
 
 
 async def page(session: AsyncSession, *, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[AnyRow]:

@@ -41,11 +41,19 @@ SessionTokenDep = Annotated[str, Depends(session_token)]
 async def require_operator(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(operator_scheme)],
-) -> None:
-    """Let operators through. Without ADMIN_API_KEY nobody is one."""
+) -> str:
+    """Let operators through, and give the name that their actions are journaled under.
+
+    Without ADMIN_API_KEY nobody is one.
+    """
     settings: Settings = request.app.state.settings
     given = credentials.credentials if credentials else ""
     expected = settings.admin_api_key.get_secret_value() if settings.admin_api_key else ""
     matches = secrets.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
     if not matches or not expected:
         raise UnauthenticatedError
+    return "key:admin"
+
+
+OperatorDep = Annotated[str, Depends(require_operator)]
+"""Who calls, as in `operator_action.actor`."""

@@ -9,8 +9,10 @@ import asyncpg
 import httpx
 import pytest
 
-from app.devstack.process import free_port, wait_until
+from app.devstack.ports import Ports, choose_ports
+from app.devstack.process import free_port, port_is_free, wait_until
 from app.devstack.resp import RedisClient
+from app.devstack.settings import StackSettings
 from tests.devstack.stack import Run, Stack
 
 
@@ -102,6 +104,57 @@ def test_a_taken_sink_port_is_avoided_unless_it_was_asked_for(stack: Stack, give
         assert sink != f"http://127.0.0.1:{stack.port + 1000}"
         assert httpx.get(f"{sink}/health").status_code == 200
         assert run.end() == 0
+
+
+def test_the_ports_beside_the_sinks_are_avoided_when_taken_unless_they_were_asked_for(
+    stack: Stack, given: dict[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        for name in ("SINK_SMTP_PORT", "WORKER_METRICS_PORT"):
+            asked = stack.launch({name: str(taken.getsockname()[1])})
+            assert asked.exit_code() == 1
+            assert f"({name}) is taken" in asked.output
+    twice = stack.launch({"SINK_PORT": "40123", "SINK_SMTP_PORT": "40123"})
+    assert twice.exit_code() == 1
+    assert "port 40123 (SINK_SMTP_PORT) is taken" in twice.output
+    usual = stack.port + 1000
+    with socket.create_server(("127.0.0.1", usual + 1)), socket.create_server(("127.0.0.1", usual + 2)):
+        run = stack.start(given)
+        environment = run.child("arq").environ()
+        ports = {name: environment[name] for name in ("SINK_PORT", "SINK_SMTP_PORT", "WORKER_METRICS_PORT")}
+        assert len(set(ports.values())) == 3
+        assert not {str(usual + 1), str(usual + 2)} & set(ports.values())
+        assert run.end() == 0
+
+
+def test_the_sinks_ports_are_neighbours() -> None:
+    port = next(port for port in iter(free_port, 0) if all(port_is_free(port + 1000 + step) for step in range(3)))
+    assert choose_ports(StackSettings(port=port)) == Ports(port, port + 1000, port + 1001, port + 1002)
+    asked = choose_ports(StackSettings(port=port, sink_smtp_port=port + 1000))
+    assert (asked.smtp, len({asked.api, asked.sink, asked.smtp, asked.metrics})) == (port + 1000, 4)
+
+
+def test_mail_and_metrics_are_wired_and_told_of(stack: Stack, given: dict[str, str]) -> None:
+    run = stack.start(given)
+    for word in ("uvicorn", "arq"):
+        environment = run.child(word).environ()
+        assert environment["SMTP_URL"] == f"smtp://127.0.0.1:{environment['SINK_SMTP_PORT']}"
+        assert environment["MAIL_FROM"] == "NovaHouse <czat@novahouse.example>"
+        assert environment["ESCALATION_EMAIL"] == "ops@novahouse.example"
+    assert run.fact("Mail").split()[0] == environment["SMTP_URL"]
+    assert run.fact("Metrics").split()[0] == f"http://127.0.0.1:{environment['WORKER_METRICS_PORT']}/metrics"
+    assert run.child("app.devstack.sink").environ()["SINK_SMTP_PORT"] == environment["SINK_SMTP_PORT"]
+    assert run.end() == 0
+
+
+def test_a_mail_server_of_ones_own_is_used_and_not_told(stack: Stack, given: dict[str, str]) -> None:
+    own = {"SMTP_URL": "smtps://bot:secret@mail.example", "WORKER_METRICS_PORT": "0"}
+    run = stack.start(given | own)
+    assert run.child("arq").environ()["SMTP_URL"] == own["SMTP_URL"]
+    assert run.fact("Mail") == "as in SMTP_URL"
+    assert run.fact("Metrics") == "off"
+    assert "secret" not in run.output
+    assert run.end() == 0
 
 
 def test_a_half_initialised_data_directory_is_named_and_not_touched(stack: Stack) -> None:

@@ -12,17 +12,30 @@ from fastapi.routing import APIRoute
 from app.api import ROUTERS
 
 OPERATIONS = {
+    "alerts_get_alert",
     "alerts_list_alerts",
+    "channels_list_channels",
+    "channels_pause_channel",
+    "channels_reset_channel",
+    "channels_resume_channel",
+    "channels_send_test",
     "chat_list_messages",
     "chat_open_session",
     "chat_send_message",
     "consent_list_texts",
+    "dead_letters_discard_dead_letter",
+    "dead_letters_get_dead_letter",
+    "dead_letters_list_dead_letters",
+    "dead_letters_retry_dead_letter",
+    "dead_letters_retry_dead_letters",
     "health_live",
     "health_ready",
     "leads_get_lead",
     "leads_list_leads",
     "offer_estimate",
     "offer_list_packages",
+    "operations_get_status",
+    "operations_list_actions",
 }
 
 

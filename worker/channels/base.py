@@ -1,10 +1,10 @@
-"""What every channel promises: take one alert, try once, and answer with an outcome instead of an exception."""
+"""What every channel promises: take one message, try once, and answer with an outcome instead of an exception."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
 
@@ -24,6 +24,25 @@ class OutcomeKind(StrEnum):
     """The remote will take no message from us until a person mends the settings."""
 
 
+class Health(StrEnum):
+    """What one attempt says about the remote, for its circuit breaker."""
+
+    ALIVE = "alive"
+    FAILING = "failing"
+    UNKNOWN = "unknown"
+    """It never came to the remote: our own limits were in the way."""
+
+
+_HEALTH: Final[dict[OutcomeKind, Health]] = {
+    OutcomeKind.DELIVERED: Health.ALIVE,
+    OutcomeKind.NOT_SENT: Health.FAILING,
+    OutcomeKind.THROTTLED: Health.ALIVE,
+    OutcomeKind.AMBIGUOUS: Health.FAILING,
+    OutcomeKind.PAYLOAD_PERMANENT: Health.ALIVE,
+    OutcomeKind.DESTINATION_PERMANENT: Health.ALIVE,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One attempt's result. `error` is a short class such as `http_500` or `no_service`, never a body, URL or name."""
@@ -34,17 +53,38 @@ class Outcome:
     retry_after: timedelta | None = None
     remote_ref: str | None = None
     """The remote's own id of what it stored, where it gives one."""
+    health: Health | None = None
+    """What the attempt says about the remote where its kind does not say it; see `remote_health`."""
+
+    @property
+    def remote_health(self) -> Health:
+        """What a circuit breaker should count: an answer, even a refusal, is a remote that lives."""
+        return self.health or _HEALTH[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Which alert is being sent and what became of it before: what repeats are recognised by."""
+
+    alert_id: UUID
+    attempt: int = 1
+    """1 for the first attempt."""
+    generation: int = 1
+    """Rises when the remote's answer proved that nothing was created: the number in idempotency keys."""
+    ambiguous_since: datetime | None = None
+    """When the first attempt was made that may have arrived without our hearing of it."""
+
+    @property
+    def possible_repeat(self) -> bool:
+        """An earlier attempt may have arrived without our knowing."""
+        return self.ambiguous_since is not None
 
 
 @dataclass(frozen=True, slots=True)
 class LeadAlert:
     """A captured lead as a salesperson needs it, read from current rows at send time."""
 
-    alert_id: UUID
-    attempt: int
-    """1 for the first attempt."""
-    possible_repeat: bool
-    """An earlier attempt may have arrived without our knowing."""
+    envelope: Envelope
     lead_id: UUID
     conversation_id: UUID
     captured_at: datetime
@@ -68,12 +108,36 @@ class LeadAlert:
     """The visitor's latest message, shortened; hostile text is possible."""
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the people who run the service must know. Holds no personal data; in English."""
+
+    envelope: Envelope
+    notice_id: UUID
+    happened_at: datetime
+    title: str
+    """One line, for example `3 alerts could not be delivered`."""
+    text: str
+    """What happened, in a sentence or two."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Label and value, for example `("Channel", "slack")`."""
+    items: tuple[tuple[str, ...], ...] = ()
+    """Rows of a table; the first is its heading."""
+    more: int = 0
+    """Rows that the table leaves out."""
+    what_to_do: tuple[str, ...] = ()
+    """Steps, each one line; commands stand between backticks."""
+
+
+Message: TypeAlias = LeadAlert | Notice
+
+
 class Channel(Protocol):
     """One destination. Implementations share one HTTP client each and never raise for a remote's fault."""
 
     name: str
 
-    async def send(self, alert: LeadAlert) -> Outcome:
+    async def send(self, message: Message) -> Outcome:
         """Try once, within the channel's own time limits."""
         ...
 

@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 
 from app.core import clock
-from worker.channels.base import Outcome, OutcomeKind
+from worker.channels.base import Health, Outcome, OutcomeKind
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_CONNECTIONS: Final = 10
@@ -25,6 +25,8 @@ _NOT_SENT: Final[Mapping[type[Exception], str]] = {
     httpx.PoolTimeout: "no_free_connection",
     httpx.UnsupportedProtocol: "unsupported_url",
 }
+_OUR_OWN: Final = frozenset({httpx.PoolTimeout, httpx.UnsupportedProtocol})
+"""Failures that came before a connection was tried: they say nothing about the remote."""
 _AMBIGUOUS: Final[Mapping[type[Exception], str]] = {
     httpx.ReadTimeout: "read_timeout",
     httpx.WriteTimeout: "write_timeout",
@@ -90,7 +92,8 @@ async def post(
     except httpx.TransportError as broken:
         not_sent = _NOT_SENT.get(type(broken))
         if not_sent is not None:
-            return Outcome(OutcomeKind.NOT_SENT, error=not_sent)
+            health = Health.UNKNOWN if type(broken) in _OUR_OWN else Health.FAILING
+            return Outcome(OutcomeKind.NOT_SENT, error=not_sent, health=health)
         return Outcome(OutcomeKind.AMBIGUOUS, error=_AMBIGUOUS.get(type(broken), "transport_error"))
 
 
@@ -112,7 +115,7 @@ def by_status(reply: Reply, *, error: str | None = None) -> Outcome:
     """What a status means when nothing more specific is known. Never DELIVERED: a 2xx alone proves nothing.
 
     A 3xx or an unknown 4xx says that the destination is not what we think it is; such rows wait for a person instead of
-    dying one by one.
+    dying one by one. Any 4xx comes from a remote that lives, even where it leaves open what became of the message.
     """
     status = reply.status
     if status in _THROTTLED:
@@ -123,7 +126,10 @@ def by_status(reply: Reply, *, error: str | None = None) -> Outcome:
         kind = OutcomeKind.AMBIGUOUS
     else:
         kind = OutcomeKind.DESTINATION_PERMANENT
-    return Outcome(kind, status=status, error=error or f"http_{status}", retry_after=retry_after(reply.headers))
+    health = Health.ALIVE if status in _AMBIGUOUS_STATUS else None
+    return Outcome(
+        kind, status=status, error=error or f"http_{status}", retry_after=retry_after(reply.headers), health=health
+    )
 
 
 def retry_after(headers: httpx.Headers) -> timedelta | None:

@@ -81,6 +81,34 @@ def classify(reply: Reply) -> Outcome:
     item_id = _item_id(body)
     if reply.status == httpx.codes.OK and not errors and item_id is not None:
         return Outcome(OutcomeKind.DELIVERED, status=reply.status, remote_ref=item_id)
+    return _failure(reply, errors, item_id)
+
+
+def classify_lookup(reply: Reply) -> str | Outcome | None:
+    """The id of the item that was looked for, None when there is certainly none, or why we don't know.
+
+    A lookup creates nothing, so whatever becomes of it, the message was not sent by it: never AMBIGUOUS.
+    """
+    body = _parsed(reply)
+    errors = list(_errors(body))
+    items = _found_items(body)
+    if reply.status == httpx.codes.OK and not errors and items is not None:
+        ids = [_id_of(item) for item in items]
+        if not ids:
+            return None
+        if ids[0] is not None:
+            return ids[0]
+    return without_effect(_failure(reply, errors, None))
+
+
+def without_effect(outcome: Outcome) -> Outcome:
+    """The outcome of a request that only asked: what is unclear about it is not whether the message arrived."""
+    if outcome.kind is not OutcomeKind.AMBIGUOUS:
+        return outcome
+    return replace(outcome, kind=OutcomeKind.NOT_SENT, remote_ref=None, health=outcome.remote_health)
+
+
+def _failure(reply: Reply, errors: list[dict[str, Any]], item_id: str | None) -> Outcome:
     if reply.status == httpx.codes.CONFLICT:
         return Outcome(
             OutcomeKind.THROTTLED, status=reply.status, error="idempotency_conflict", retry_after=_wait(reply, errors)
@@ -167,7 +195,17 @@ def _wait(reply: Reply, errors: list[dict[str, Any]], code: str = "") -> timedel
 
 def _item_id(body: dict[str, Any]) -> str | None:
     data = body.get("data")
-    item = data.get("create_item") if isinstance(data, dict) else None
+    return _id_of(data.get("create_item")) if isinstance(data, dict) else None
+
+
+def _found_items(body: dict[str, Any]) -> list[Any] | None:
+    data = body.get("data")
+    page = data.get("items_page_by_column_values") if isinstance(data, dict) else None
+    items = page.get("items") if isinstance(page, dict) else None
+    return items if isinstance(items, list) else None
+
+
+def _id_of(item: Any) -> str | None:
     found = item.get("id") if isinstance(item, dict) else None
     if isinstance(found, str | int) and not isinstance(found, bool) and re.fullmatch(r"[0-9]{1,32}", str(found)):
         return str(found)

@@ -1,6 +1,7 @@
 """The monday.com item of a lead: which columns the board needs, and the value of each in its type's JSON.
 
-**The board.** One item is created for each lead. Its name is the lead's name; the board needs these columns, and
+**The board.** One item is created for each lead. Its name is the lead's name (a notice becomes an item too: its title
+is the name, its text is in `last_words`, and only `alert_id` is filled beside it); the board needs these columns, and
 `MONDAY_COLUMNS`, a JSON object from our field to the board's column id, says what they are called there. A field whose
 id is the empty string is not sent. The defaults are ids that `create_column(id: ...)` accepts (1-20 of `a-z` and `_`).
 
@@ -38,7 +39,7 @@ from typing import Any, Final
 import orjson
 
 from worker.channels import wording
-from worker.channels.base import LeadAlert
+from worker.channels.base import LeadAlert, Message, Notice
 
 ITEM_NAME_LIMIT: Final = 255
 TEXT_LIMIT: Final = 255
@@ -81,18 +82,27 @@ def column_ids(overrides: Mapping[str, str]) -> dict[str, str]:
     return columns
 
 
-def item_name(alert: LeadAlert) -> str:
+def item_name(message: Message) -> str:
     """The item's name, never empty and within monday's 255 characters."""
-    return wording.plain(alert.name, ITEM_NAME_LIMIT) or f"Lead {wording.short_id(alert.lead_id)}"
+    if isinstance(message, Notice):
+        return wording.plain(message.title, ITEM_NAME_LIMIT) or f"Notice {wording.short_id(message.notice_id)}"
+    return wording.plain(message.name, ITEM_NAME_LIMIT) or f"Lead {wording.short_id(message.lead_id)}"
 
 
-def column_values(alert: LeadAlert, columns: Mapping[str, str]) -> str:
+def column_values(message: Message, columns: Mapping[str, str]) -> str:
     """The `column_values` argument: JSON text, keyed by the board's column ids, without empty values."""
-    values = {columns[field]: value for field, value in _values(alert).items() if value and field in columns}
+    fields = _notice_values(message) if isinstance(message, Notice) else _lead_values(message)
+    values = {columns[field]: value for field, value in fields.items() if value and field in columns}
     return orjson.dumps(values).decode()
 
 
-def _values(alert: LeadAlert) -> dict[str, Any]:
+def _notice_values(notice: Notice) -> dict[str, Any]:
+    """A board of leads has no more room for a notice than its name and its text."""
+    text = wording.plain(notice.text, LONG_TEXT_LIMIT, lines=True)
+    return {"last_words": text and {"text": text}, "alert_id": str(notice.envelope.alert_id)}
+
+
+def _lead_values(alert: LeadAlert) -> dict[str, Any]:
     phone = wording.phone_number(alert.phone)
     email = _email(alert.email)
     words = wording.plain(alert.last_words, LONG_TEXT_LIMIT, lines=True)
@@ -113,7 +123,7 @@ def _values(alert: LeadAlert) -> dict[str, Any]:
         "last_words": words and {"text": words},
         "lead_id": str(alert.lead_id),
         "conversation_id": str(alert.conversation_id),
-        "alert_id": str(alert.alert_id),
+        "alert_id": str(alert.envelope.alert_id),
     }
 
 

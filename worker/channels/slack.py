@@ -1,4 +1,4 @@
-"""Slack by incoming webhook: send one alert, read Slack's answer.
+"""Slack by incoming webhook: send one message, read Slack's answer.
 
 Slack answers 200 with the body `ok`, and otherwise a status with a short word in the body
 (api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks). A webhook takes about one message a
@@ -12,7 +12,7 @@ import httpx
 import orjson
 from pydantic import SecretStr
 
-from worker.channels.base import LeadAlert, Outcome, OutcomeKind
+from worker.channels.base import Message, Outcome, OutcomeKind
 from worker.channels.http import TOTAL_SECONDS, USER_AGENT, Reply, by_status, post
 from worker.channels.slack_message import render
 
@@ -41,7 +41,7 @@ _WORDS: Final[dict[bytes, OutcomeKind]] = {
 
 
 class SlackChannel:
-    """Alerts to the one Slack channel behind a webhook. Owns `client` and closes it."""
+    """Messages to the one Slack channel behind a webhook. Owns `client` and closes it."""
 
     name = "slack"
 
@@ -60,13 +60,13 @@ class SlackChannel:
             }
         )
 
-    async def send(self, alert: LeadAlert) -> Outcome:
-        """Post the alert once. Never raises for a fault of Slack or of the network."""
+    async def send(self, message: Message) -> Outcome:
+        """Post the message once. Never raises for a fault of Slack or of the network."""
         reply = await post(
             self._client,
             self._url,
             headers=self._headers,
-            content=orjson.dumps(render(alert)),
+            content=orjson.dumps(render(message)),
             total_seconds=self._total_seconds,
         )
         return reply if isinstance(reply, Outcome) else classify(reply)

@@ -1,4 +1,4 @@
-"""How facts of a lead are put for Polish sales people, and how a stranger's text is made harmless and short."""
+"""How facts are put for the people who read them, and how a stranger's text is made harmless and short."""
 
 import re
 from datetime import datetime
@@ -103,6 +103,11 @@ def consents(*, marketing: bool) -> str:
 def local_time(moment: datetime) -> str:
     """An instant as a clock in Warsaw shows it."""
     return moment.astimezone(_WARSAW).strftime("%d.%m.%Y %H:%M")
+
+
+def local_time_with_zone(moment: datetime) -> str:
+    """The same for readers of English, with its zone: `2026-11-24 10:15 CET`."""
+    return moment.astimezone(_WARSAW).strftime("%Y-%m-%d %H:%M %Z")
 
 
 def short_id(identifier: UUID) -> str:

@@ -1,1 +1,1 @@
-"""The sink: plays Slack and monday.com on loopback, as strict as they are, and shows what it was sent."""
+"""The sink: plays Slack, monday.com and a mail server on loopback, as strict as they are, and shows what it got."""

@@ -8,24 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import orjson
 import uvicorn
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from app.devstack.sink import page
-from app.devstack.sink.control import Command, Connections, delay, describe, misbehave, registering
-from app.devstack.sink.http import json_answer, read
+from app.devstack.sink.control import Connections, delay, misbehave, registering
 from app.devstack.sink.monday import MondayService
+from app.devstack.sink.routes import controls, views
 from app.devstack.sink.settings import SinkSettings
 from app.devstack.sink.slack import SlackService
-from app.devstack.sink.state import Behaviour, ChannelName, Mode, SinkState
+from app.devstack.sink.smtp import HOST, SmtpService
+from app.devstack.sink.state import Behaviour, Mode, SinkState
 
-HOST: Final = "127.0.0.1"
 ASSETS: Final = Path(__file__).parent / "assets"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -55,13 +52,14 @@ def create_sink(settings: SinkSettings) -> Starlette:
         routes=[
             Route("/slack/services/{rest:path}", slack_endpoint, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
             Route("/monday/v2", played(monday), methods=["GET", "POST"]),
-            *_views(state, monday, settings.monday_columns),
-            *_controls(state),
+            *views(state, monday, settings.monday_columns),
+            *controls(state),
             Mount("/assets", StaticFiles(directory=ASSETS)),
         ]
     )
     app.state.sink = state
     app.state.connections = connections
+    app.state.smtp = SmtpService(settings, state)
     return app
 
 
@@ -77,65 +75,10 @@ async def _slowly(
     return await service.answer(request)
 
 
-def _views(state: SinkState, monday: MondayService, columns: dict[str, str]) -> list[Route]:
-    async def show(_request: Request) -> Response:
-        return HTMLResponse(page.page(state, columns), headers=page.HEADERS)
-
-    async def show_fragment(request: Request) -> Response:
-        if request.query_params.get("since") == str(state.version):
-            return Response(status_code=204)
-        return HTMLResponse(page.fragment(state, columns), headers=page.HEADERS)
-
-    async def messages(request: Request) -> Response:
-        if request.method == "DELETE":
-            state.clear()
-            monday.clear()
-            return Response(status_code=204)
-        wanted = request.query_params.get("channel")
-        if wanted is not None and wanted not in set(ChannelName):
-            return json_answer({"error": f"channel is one of {', '.join(ChannelName)}"}, status=400)
-        found = list(state.of(ChannelName(wanted) if wanted is not None else None))
-        return Response(page.messages_json(found), media_type="application/json")
-
-    async def rejections(_request: Request) -> Response:
-        return json_answer({"items": list(state.rejections)})
-
-    async def health(_request: Request) -> Response:
-        return json_answer({"status": "ok"})
-
-    return [
-        Route("/", show),
-        Route("/fragment", show_fragment),
-        Route("/messages", messages, methods=["GET", "DELETE"]),
-        Route("/rejections", rejections),
-        Route("/health", health),
-    ]
-
-
-def _controls(state: SinkState) -> list[Route]:
-    async def overview(_request: Request) -> Response:
-        return json_answer({channel.value: describe(state, channel) for channel in ChannelName})
-
-    async def control(request: Request) -> Response:
-        name = request.path_params["channel"]
-        if name not in set(ChannelName):
-            return json_answer({"error": f"channel is one of {', '.join(ChannelName)}"}, status=404)
-        channel = ChannelName(name)
-        if request.method == "PUT":
-            try:
-                command = Command.model_validate_json(await read(request))
-            except ValidationError as invalid:
-                return json_answer({"error": orjson.loads(invalid.json(include_input=False))}, status=422)
-            state.command(channel, command.behaviour(), command.times)
-        return json_answer({**describe(state, channel), "requested_at": list(state.tallies[channel].requested_at)})
-
-    return [Route("/control", overview), Route("/control/{channel}", control, methods=["GET", "PUT"])]
-
-
 class SinkServer(uvicorn.Server):
-    """uvicorn that lets hanging requests go before it waits for them."""
+    """uvicorn with the mail server beside it. Lets hanging requests go before it waits for them."""
 
-    def __init__(self, app: Starlette, *, port: int) -> None:
+    def __init__(self, app: Starlette, *, port: int, smtp_port: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -151,11 +94,21 @@ class SinkServer(uvicorn.Server):
                 timeout_graceful_shutdown=2,
             )
         )
+        self.listening = asyncio.Event()
+        self.smtp_port = smtp_port
         self._state: SinkState = app.state.sink
+        self._smtp: SmtpService = app.state.smtp
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen for mail, then as uvicorn does. OSError when the mail port is taken."""
+        self.smtp_port = await self._smtp.start(self.smtp_port)
+        await super().startup(sockets)
+        self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what hangs, then as uvicorn does."""
         self._state.closing.set()
+        await self._smtp.stop()
         await super().shutdown(sockets)
 
 
@@ -172,21 +125,31 @@ class RunningSink:
     """A sink that listens."""
 
     base_url: str
+    smtp_url: str
     state: SinkState
 
 
 @asynccontextmanager
-async def running_sink(settings: SinkSettings, *, port: int = 0) -> AsyncIterator[RunningSink]:
-    """A sink on a real socket in this event loop, for tests; port 0 takes any free one."""
+async def running_sink(settings: SinkSettings, *, port: int = 0, smtp_port: int = 0) -> AsyncIterator[RunningSink]:
+    """A sink on real sockets in this event loop, for tests; port 0 takes any free one."""
     app = create_sink(settings)
-    server = _GuestServer(app, port=port)
+    server = _GuestServer(app, port=port, smtp_port=smtp_port)
     # Named as TCP, because asyncio sets TCP_NODELAY on such sockets only; without it each answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((HOST, port))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    ready = asyncio.create_task(server.listening.wait())
+    await asyncio.wait((serving, ready), return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
     try:
-        yield RunningSink(f"http://{HOST}:{listener.getsockname()[1]}", app.state.sink)
+        if serving.done():
+            await serving
+        base_url = f"http://{HOST}:{listener.getsockname()[1]}"
+        yield RunningSink(base_url, f"smtp://{HOST}:{server.smtp_port}", app.state.sink)
     finally:
         server.should_exit = True
-        await serving
+        try:
+            await serving
+        finally:
+            listener.close()

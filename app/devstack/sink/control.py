@@ -11,15 +11,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from app.devstack.sink.state import Behaviour, ChannelName, Mode, SinkState
+from app.devstack.sink.state import Behaviour, ChannelName, Mode, SinkState, Stage
 
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
+_REFUSALS: Final = range(400, 600)
 
 Connections = dict[tuple[str, int], asyncio.Transport]
 
 
 class Command(BaseModel):
-    """The body of `PUT /control/{channel}`. Unset `times` means until the next command."""
+    """The body of `PUT /control/{channel}`. Unset `times` means until the next command; `at` is for mail.
+
+    For mail a status is an SMTP reply code, and one connection uses up one of `times`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,11 +33,22 @@ class Command(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict)
     delay_ms: Annotated[int, Field(ge=0, le=600_000)] = 1000
     accept: bool = False
+    at: Stage | None = None
     times: Annotated[int, Field(ge=1)] | None = None
 
     def behaviour(self) -> Behaviour:
         """What the channel is to do."""
         return Behaviour(**self.model_dump(exclude={"times"}))
+
+    def objection(self, channel: ChannelName) -> str | None:
+        """Why the channel cannot do this, if it cannot."""
+        if channel is not ChannelName.EMAIL:
+            return "at is for email" if self.at is not None else None
+        if self.mode is Mode.REDIRECT:
+            return "mail knows no redirect"
+        if self.mode is Mode.STATUS and self.status not in _REFUSALS:
+            return "status is a reply code from 400 to 599"
+        return "body is one line of ASCII" if not (self.body.isascii() and self.body.isprintable()) else None
 
 
 def describe(state: SinkState, channel: ChannelName) -> dict[str, Any]:

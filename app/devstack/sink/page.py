@@ -5,17 +5,17 @@ from typing import Any, Final
 
 import orjson
 
-from app.devstack.sink import slack_html
+from app.devstack.sink import mail_html, slack_html
 from app.devstack.sink.board import FIELDS, text_of
 from app.devstack.sink.state import ChannelName, Message, Mode, Rejection, SinkState
 
 SHOWN: Final = 100
-PLAYED: Final = {ChannelName.SLACK: "Slack", ChannelName.MONDAY: "monday.com"}
+PLAYED: Final = {ChannelName.SLACK: "Slack", ChannelName.MONDAY: "monday.com", ChannelName.EMAIL: "Mail"}
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -40,6 +40,7 @@ _LABELS: Final = {
     "alert_id": "Alert",
 }
 _NUMERIC: Final = frozenset({"numbers"})
+_CONTENT: Final = {ChannelName.SLACK: "payload", ChannelName.MONDAY: "item", ChannelName.EMAIL: "mail"}
 
 
 def page(state: SinkState, columns: dict[str, str]) -> str:
@@ -59,14 +60,17 @@ def fragment(state: SinkState, columns: dict[str, str]) -> str:
     """All that changes, as one element."""
     slack = list(state.of(ChannelName.SLACK))[::-1]
     monday = list(state.of(ChannelName.MONDAY))[::-1]
+    mail = list(state.of(ChannelName.EMAIL))[::-1]
     return (
-        f'<main id="sink" data-version="{state.version}"><header><div><h1>NovaHouse sink</h1>'
-        "<p>Plays Slack and monday.com for this machine. Nothing leaves it.</p></div>"
+        f'<main id="sink" data-version="{state.version}"><header class="top"><div><h1>NovaHouse sink</h1>'
+        "<p>Plays Slack, monday.com and a mail server for this machine. Nothing leaves it.</p></div>"
         f'<div class="pills">{"".join(_pill(state, channel) for channel in PLAYED)}'
         '<button id="clear" type="button" hidden>Clear</button></div></header>'
         f"{_rejections(state)}"
         f'<section class="slack"><h2>Slack</h2>{_slack(slack)}</section>'
-        f'<section class="monday"><h2>monday.com</h2>{_monday(monday, columns)}</section></main>'
+        f'<section class="monday"><h2>monday.com</h2>{_monday(monday, columns)}</section>'
+        f'<section class="email"><h2>Mail</h2>{mail_html.mails(mail, [_time(message) for message in mail])}</section>'
+        "</main>"
     )
 
 
@@ -146,13 +150,13 @@ def _time(event: Message | Rejection) -> str:
 
 
 def messages_json(messages: list[Message]) -> bytes:
-    """`GET /messages`: Slack's under `payload`, monday's under `item`."""
+    """`GET /messages`: Slack's under `payload`, monday's under `item`, mail under `mail`."""
     items = [
         {
             "id": message.id,
             "channel": message.channel,
             "received_at": message.received_at,
-            "item" if message.channel is ChannelName.MONDAY else "payload": message.content,
+            _CONTENT[message.channel]: message.content,
             "headers": message.headers,
         }
         for message in messages

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 _LINK: Final = re.compile(r"<((?:https?://|tel:|mailto:)[^<>|]+)(?:\|([^<>]*))?>")
 _MENTION: Final = re.compile(r"<([!@#][^<>|]*)(?:\|([^<>]*))?>")
+_BLOCK: Final = re.compile(r"```([^`]+)```\n?")
 _INLINE: Final = (
     (re.compile(r"(?<![\w`])`([^`\n]+)`(?!\w)"), r"<code>\1</code>"),
     (re.compile(r"(?<![\w*])\*([^*\n]+)\*(?![\w*])"), r"<b>\1</b>"),
@@ -24,6 +25,14 @@ def message(payload: dict[str, Any]) -> str:
 
 def mrkdwn(text: str) -> str:
     """mrkdwn as HTML: links, mentions, bold, strike, code and line breaks."""
+    pieces = _BLOCK.split(text)
+    return "".join(
+        f'<code class="s-block">{_literal(piece)}</code>' if index % 2 else _formatted(piece)
+        for index, piece in enumerate(pieces)
+    )
+
+
+def _formatted(text: str) -> str:
     parts: list[str] = []
     position = 0
     for found in re.finditer(f"{_LINK.pattern}|{_MENTION.pattern}", text):

@@ -37,6 +37,15 @@ class Mode(StrEnum):
     GARBAGE = "garbage"
 
 
+class Stage(StrEnum):
+    """Where in a mail's conversation the sink does what it was told."""
+
+    CONNECT = "connect"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """One way to answer. With `accept` the message is taken first, so that only its sender does not learn of it."""
@@ -47,6 +56,18 @@ class Behaviour:
     headers: dict[str, str] = field(default_factory=dict)
     delay_ms: int = 1000
     accept: bool = False
+    at: Stage | None = None
+    """For mail; see `stage`."""
+
+    @property
+    def stage(self) -> Stage:
+        """Mail that is accepted has been sent to its end; a status is the answer to that too, unless `at` says where.
+
+        Everything else happens on connecting unless `at` says otherwise.
+        """
+        if self.accept:
+            return Stage.DATA
+        return self.at or (Stage.DATA if self.mode is Mode.STATUS else Stage.CONNECT)
 
 
 OBEDIENT: Final = Behaviour()
@@ -54,7 +75,7 @@ OBEDIENT: Final = Behaviour()
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message that the channel took. `content` is Slack's payload or monday's item."""
+    """One message that the channel took. `content` is Slack's payload, monday's item, or a mail taken apart."""
 
     id: int
     channel: ChannelName

@@ -12,9 +12,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.devstack.sink.app import HOST, RunningSink, running_sink
+from app.devstack.process import free_port, port_is_free
+from app.devstack.sink.app import RunningSink, running_sink
 from app.devstack.sink.settings import SinkSettings
 from app.devstack.sink.slack_html import mrkdwn
+from app.devstack.sink.smtp import HOST
 from app.devstack.sink.state import MAX_MESSAGES, ChannelName
 from tests.devstack.sink.conftest import HOOK
 from tests.devstack.sink.test_sink_monday import CREATE, ask, item
@@ -99,6 +101,7 @@ async def test_the_pages_parts_are_served(http: httpx.AsyncClient, path: str) ->
     [
         ("*bold* and 2*3*4", "<b>bold</b> and 2*3*4"),
         ("~gone~ `x`", "<s>gone</s> <code>x</code>"),
+        ("```a  *b*\n&lt;c```\nd", '<code class="s-block">a  *b*\n&lt;c</code>d'),
         ("a &lt;!channel&gt; b", "a &lt;!channel&gt; b"),
         ("<!channel> x", '<span class="s-mention">@channel</span> x'),
         ("<https://a.example?x=1&amp;y=2|see>", '<a href="https://a.example?x=1&amp;y=2" rel="noreferrer">see</a>'),
@@ -168,15 +171,10 @@ async def test_hanging_requests_do_not_keep_the_sink_from_stopping() -> None:
             await hanging
 
 
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-async def test_the_process_serves_and_stops_on_sigterm() -> None:
-    port = free_port()
+async def test_the_process_serves_pages_and_mail_and_stops_on_sigterm() -> None:
+    port = next(port for port in iter(free_port, 0) if port_is_free(port + 1))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app.devstack.sink", env={**os.environ, "SINK_PORT": str(port)}
+        sys.executable, "-m", "app.devstack.sink", env={**os.environ, "SINK_PORT": str(port), "SINK_SMTP_PORT": ""}
     )
     try:
         async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as http:
@@ -186,7 +184,15 @@ async def test_the_process_serves_and_stops_on_sigterm() -> None:
                     break
                 except httpx.ConnectError:
                     await asyncio.sleep(0.05)
-        assert answer.json() == {"status": "ok"}
+            assert answer.json() == {"status": "ok"}
+            await http.put(f"http://{HOST}:{port}/control/email", json={"mode": "reset", "times": 1})
+            broken, hung_up = await asyncio.open_connection(HOST, port + 1)
+            with pytest.raises(ConnectionResetError):
+                await broken.read()
+            greeting, writer = await asyncio.open_connection(HOST, port + 1)
+            assert (await greeting.readline()).startswith(b"220 ")
+            for one in (hung_up, writer):
+                one.close()
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await process.wait() == 0
@@ -194,6 +200,21 @@ async def test_the_process_serves_and_stops_on_sigterm() -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def test_a_taken_mail_port_ends_the_process_with_one_line() -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        ended = subprocess.run(
+            [sys.executable, "-m", "app.devstack.sink"],
+            env={**os.environ, "SINK_PORT": str(free_port()), "SINK_SMTP_PORT": str(taken.getsockname()[1])},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("SINK_SMTP_PORT: ")
+    assert "Traceback" not in ended.stderr
 
 
 def test_settings_that_cannot_be_used_end_the_process_with_one_line() -> None:

@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any, TypeVar
 from uuid import UUID
 
-from worker.channels.base import LeadAlert
+from app.core import clock
+from worker.channels.base import Envelope, LeadAlert, Notice
 
 ALERT = LeadAlert(
-    alert_id=UUID("0197c0de-0000-7000-8000-0000a1e27001"),
-    attempt=1,
-    possible_repeat=False,
+    envelope=Envelope(UUID("0197c0de-0000-7000-8000-0000a1e27001")),
     lead_id=UUID("0197c0de-0000-7000-8000-00001ead0001"),
     conversation_id=UUID("0197c0de-0000-7000-8000-0000c0de0001"),
     captured_at=datetime(2026, 11, 24, 9, 15, 30, tzinfo=UTC),
@@ -33,7 +33,30 @@ ALERT = LeadAlert(
     last_words="Mam 52m2 w Warszawie, pakiet Premium, proszę o kontakt 691 222 333",
 )
 
+NOTICE = Notice(
+    envelope=Envelope(UUID("0197c0de-0000-7000-8000-0000a1e27002")),
+    notice_id=UUID("0197c0de-0000-7000-8000-00000071ce01"),
+    happened_at=datetime(2026, 11, 24, 9, 15, 30, tzinfo=UTC),
+    title="3 alerts could not be delivered",
+    text="Slack refuses every message since 10:02.\nNothing is lost: the alerts wait until the channel is mended.",
+    facts=(("Channel", "slack"), ("Error", "no_service")),
+    items=(("Alert", "Lead", "Error"), ("a1e27001", "1ead0001", "no_service"), ("a1e27003", "1ead0003", "no_service")),
+    more=1,
+    what_to_do=("Make a new webhook and set SLACK_WEBHOOK_URL.", "Run `novahouse alerts replay --channel slack`."),
+)
+
+M = TypeVar("M", LeadAlert, Notice)
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def with_envelope(message: M, **changes: Any) -> M:
+    """The same message with another envelope."""
+    return replace(message, envelope=replace(message.envelope, **changes))
+
+
+def minutes_ago(minutes: float) -> datetime:
+    """An instant in the past."""
+    return clock.now() - timedelta(minutes=minutes)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 from app.core import clock
 from worker.channels import monday_errors, slack
-from worker.channels.base import OutcomeKind
+from worker.channels.base import Health, OutcomeKind
 from worker.channels.http import LONGEST_WAIT, Reply, retry_after
 
 
@@ -169,3 +169,16 @@ def test_the_daily_limit_ends_at_midnight_utc() -> None:
 def test_a_code_that_is_no_code_is_not_repeated() -> None:
     outcome = monday_errors.classify(reply(200, coded("jan.kowalski@example.com", status_code=403)))
     assert (outcome.kind, outcome.error) == (OutcomeKind.DESTINATION_PERMANENT, "unlisted_code")
+
+
+def test_a_conflict_comes_from_a_remote_that_lives() -> None:
+    told = slack.classify(reply(409, b"conflict"))
+    assert (told.kind, told.remote_health) == (OutcomeKind.AMBIGUOUS, Health.ALIVE)
+    told = monday_errors.classify(reply(409, {"errors": [{"message": "in progress"}]}))
+    assert (told.kind, told.remote_health) == (OutcomeKind.THROTTLED, Health.ALIVE)
+
+
+def test_an_unclear_answer_under_status_200_counts_against_the_remote() -> None:
+    assert slack.classify(reply(200, b"<html>")).remote_health is Health.FAILING
+    assert monday_errors.classify(reply(200, coded("INTERNAL_SERVER_ERROR"))).remote_health is Health.FAILING
+    assert monday_errors.classify(reply(200, coded("ColumnValueException"))).remote_health is Health.ALIVE

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from app.devstack.sink.block_kit import check
 from app.devstack.sink.board import Board
-from tests.worker.channels.support import ALERT
+from tests.worker.channels.support import ALERT, minutes_ago, with_envelope
 from worker.channels import wording
 from worker.channels.monday_item import DEFAULT_COLUMNS, column_ids, column_values, item_name
-from worker.channels.slack_message import escape_within, render
+from worker.channels.slack_blocks import escape_within
+from worker.channels.slack_message import render
 
 HOSTILE = [
     "<!channel>",
@@ -49,7 +50,7 @@ hostile_changes = st.fixed_dictionaries(
         "quote_pln": decimals,
         "budget_pln": st.one_of(st.none(), st.integers(0, 10**12)),
         "score": st.integers(0, 100),
-        "possible_repeat": st.booleans(),
+        "envelope": st.sampled_from([ALERT.envelope, replace(ALERT.envelope, ambiguous_since=minutes_ago(1))]),
         "consent_marketing": st.booleans(),
     }
 )
@@ -97,7 +98,7 @@ def test_the_slack_message_says_what_sales_needs() -> None:
 
 
 def test_a_possible_repeat_is_marked_in_message_and_notification() -> None:
-    payload = render(replace(ALERT, possible_repeat=True))
+    payload = render(with_envelope(ALERT, ambiguous_since=minutes_ago(1)))
     assert "możliwe powtórzenie" in payload["text"]
     assert any("możliwe powtórzenie" in text for text in mrkdwn(payload))
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from app.devstack.sink.app import RunningSink, running_sink
 from app.devstack.sink.settings import SinkSettings
 from app.devstack.sink.state import OBEDIENT, Behaviour, ChannelName, Mode
-from tests.worker.channels.support import ALERT
+from tests.worker.channels.support import ALERT, NOTICE, minutes_ago, with_envelope
 from worker.channels.base import LeadAlert, OutcomeKind
 from worker.channels.http import new_client
 from worker.channels.monday import API_VERSION, MondayChannel
@@ -93,7 +93,7 @@ async def test_an_alert_becomes_an_item(sink: RunningSink, monday: MondayChannel
     assert message.content["board_id"] == "4711"
     assert message.content["column_values"]["miasto"] == "Warszawa"
     assert message.headers["api-version"] == API_VERSION
-    assert message.headers["idempotency-key"] == f"{ALERT.alert_id}:1"
+    assert message.headers["idempotency-key"] == f"{ALERT.envelope.alert_id}:1"
 
 
 async def test_an_item_whose_answer_was_lost_is_found_again_and_not_made_twice(
@@ -101,7 +101,7 @@ async def test_an_item_whose_answer_was_lost_is_found_again_and_not_made_twice(
 ) -> None:
     sink.state.command(ChannelName.MONDAY, Behaviour(Mode.RESET, accept=True), times=1)
     lost = await monday.send(ALERT)
-    again = await monday.send(replace(ALERT, attempt=2, possible_repeat=True, score=90))
+    again = await monday.send(with_envelope(replace(ALERT, score=90), attempt=2, ambiguous_since=minutes_ago(1)))
     [message] = sink.state.of(ChannelName.MONDAY)
     assert (lost.kind, again.kind) == (OutcomeKind.AMBIGUOUS, OutcomeKind.DELIVERED)
     assert again.remote_ref == message.content["id"]
@@ -109,10 +109,32 @@ async def test_an_item_whose_answer_was_lost_is_found_again_and_not_made_twice(
 
 
 async def test_two_alerts_are_two_items(sink: RunningSink, monday: MondayChannel) -> None:
-    other = replace(ALERT, alert_id=ALERT.lead_id)
+    other = with_envelope(ALERT, alert_id=ALERT.lead_id)
     outcomes = [await monday.send(ALERT), await monday.send(other)]
     assert len({outcome.remote_ref for outcome in outcomes}) == 2
     assert len(sink.state.messages) == 2
+
+
+async def test_a_later_generation_is_a_new_request_for_monday(sink: RunningSink, monday: MondayChannel) -> None:
+    first = await monday.send(ALERT)
+    second = await monday.send(with_envelope(ALERT, generation=2))
+    assert first.remote_ref != second.remote_ref
+    keys = [message.headers["idempotency-key"] for message in sink.state.messages]
+    assert keys == [f"{ALERT.envelope.alert_id}:1", f"{ALERT.envelope.alert_id}:2"]
+
+
+async def test_a_notice_arrives_in_slack_and_on_the_board(
+    sink: RunningSink, slack: SlackChannel, monday: MondayChannel
+) -> None:
+    assert (await slack.send(NOTICE)).kind is OutcomeKind.DELIVERED
+    assert (await monday.send(NOTICE)).kind is OutcomeKind.DELIVERED
+    said, item = (message.content for message in sink.state.messages)
+    assert said["text"] == "3 alerts could not be delivered"
+    assert item["name"] == "3 alerts could not be delivered"
+    assert item["column_values"] == {
+        "alert_id": str(NOTICE.envelope.alert_id),
+        "last_words": {"text": NOTICE.text},
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.worker.channels.support import ALERT, raw_server
-from worker.channels.base import Channel, OutcomeKind
+from worker.channels.base import Channel, Health, OutcomeKind
 from worker.channels.http import MAX_BODY_BYTES, Reply, new_client, post
 
 At = Callable[[str], Channel]
@@ -44,6 +44,7 @@ async def test_a_refused_connection_was_certainly_not_sent(channel_at: At) -> No
         port = listener.getsockname()[1]
     outcome = await channel_at(f"http://127.0.0.1:{port}").send(ALERT)
     assert (outcome.kind, outcome.error, outcome.status) == (OutcomeKind.NOT_SENT, "connect_failed", None)
+    assert outcome.remote_health is Health.FAILING
 
 
 async def test_a_host_that_takes_no_connection_was_certainly_not_sent_to(channel_at: At) -> None:
@@ -73,6 +74,7 @@ async def test_no_free_connection_means_not_sent() -> None:
         await asyncio.gather(first, return_exceptions=True)
     assert not isinstance(second, Reply)
     assert (second.kind, second.error) == (OutcomeKind.NOT_SENT, "no_free_connection")
+    assert second.remote_health is Health.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,7 @@ async def test_a_request_without_an_answer_may_have_arrived(channel_at: At, beha
     async with raw_server(behaviour) as server:
         outcome = await channel_at(server.url).send(ALERT)
         assert (outcome.kind, outcome.error) == (OutcomeKind.AMBIGUOUS, error)
+        assert outcome.remote_health is Health.FAILING
         assert server.requests == 1
 
 
@@ -110,7 +113,7 @@ async def test_a_request_without_an_answer_may_have_arrived(channel_at: At, beha
 async def test_a_success_that_does_not_say_so_properly_is_not_believed(channel_at: At, answer: bytes) -> None:
     async with raw_server(answer) as server:
         outcome = await channel_at(server.url).send(ALERT)
-    assert outcome.kind is OutcomeKind.AMBIGUOUS
+    assert (outcome.kind, outcome.remote_health) == (OutcomeKind.AMBIGUOUS, Health.FAILING)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +128,7 @@ async def test_a_success_that_does_not_say_so_properly_is_not_believed(channel_a
         (404, OutcomeKind.DESTINATION_PERMANENT),
         (405, OutcomeKind.DESTINATION_PERMANENT),
         (408, OutcomeKind.AMBIGUOUS),
+        (425, OutcomeKind.AMBIGUOUS),
         (410, OutcomeKind.DESTINATION_PERMANENT),
         (413, OutcomeKind.PAYLOAD_PERMANENT),
         (418, OutcomeKind.DESTINATION_PERMANENT),
@@ -140,6 +144,7 @@ async def test_each_status_has_its_outcome(channel_at: At, status: int, kind: Ou
     async with raw_server(response(status, b"whatever", "Location: http://127.0.0.1:9/elsewhere")) as server:
         outcome = await channel_at(server.url).send(ALERT)
         assert (outcome.kind, outcome.status, outcome.error) == (kind, status, f"http_{status}")
+        assert outcome.remote_health is (Health.FAILING if status >= 500 else Health.ALIVE)
         assert server.requests == 1
 
 

@@ -20,14 +20,28 @@ async function refresh() {
   const answer = await fetch(`/fragment?since=${main.dataset.version}`);
   if (answer.status !== 200) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("sink");
-  for (const open of main.querySelectorAll("details[open]")) {
-    fresh.querySelector(`#${open.id}`)?.setAttribute("open", "");
+  for (const known of main.querySelectorAll("details")) {
+    fresh.querySelector(`#${known.id}`)?.toggleAttribute("open", known.open);
   }
   const scrolled = main.querySelector(".scroll")?.scrollLeft ?? 0;
   enliven(fresh);
-  main.replaceWith(fresh);
-  const table = fresh.querySelector(".scroll");
+  merge(main, fresh);
+  const table = main.querySelector(".scroll");
   if (table) table.scrollLeft = scrolled;
+}
+
+// Leaves parts alone that are the same, because a frame that is put in anew loads anew.
+function merge(main, fresh) {
+  main.dataset.version = fresh.dataset.version;
+  const parts = [...fresh.children];
+  for (const old of [...main.children]) {
+    if (!parts.some((part) => part.className === old.className)) old.remove();
+  }
+  parts.forEach((part, index) => {
+    const old = [...main.children].find((child) => child.className === part.className);
+    if (!old) main.insertBefore(part, main.children[index] ?? null);
+    else if (!old.isEqualNode(part)) old.replaceWith(part);
+  });
 }
 
 enliven(document.getElementById("sink"));

@@ -1,11 +1,15 @@
 """HTTP of alerts, for operators."""
 
+from uuid import UUID
+
 from fastapi import APIRouter, Depends
 
-from app.alerts import repository
-from app.alerts.schemas import AlertsOut, AlertState, ChannelName
+from app.alerts import operator_service as service
+from app.alerts.repository import alerts
+from app.alerts.schemas import AlertDetailOut, AlertsOut, AlertState, ChannelName
 from app.web.deps import SessionDep, require_operator
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
+from app.web.problems import documented
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"], dependencies=[Depends(require_operator)])
 
@@ -19,5 +23,11 @@ async def list_alerts(
     limit: Limit = 50,
 ) -> object:
     """Alerts and how their delivery stands, newest first."""
-    rows = await repository.page(session, channel=channel, state=state, before=decode_cursor(cursor), limit=limit + 1)
+    rows = await alerts.page(session, channel=channel, state=state, before=decode_cursor(cursor), limit=limit + 1)
     return {"items": rows[:limit], "next_cursor": encode_cursor(rows[limit - 1]) if len(rows) > limit else None}
+
+
+@router.get("/{alert_id}", response_model=AlertDetailOut, responses=documented(404))
+async def get_alert(session: SessionDep, alert_id: UUID) -> object:
+    """One alert and what each attempt to deliver it came to."""
+    return await service.alert(session, alert_id)

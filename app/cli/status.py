@@ -1,0 +1,51 @@
+"""`novahouse status`: the whole of delivery on one screen."""
+
+import typer
+
+from app.alerts import channel_service as service
+from app.alerts.channel_schemas import JobOut, StatusOut
+from app.cli.channels import channel_table
+from app.cli.desk import once
+from app.cli.inputs import Json
+from app.cli.output import age, since, table
+from app.core import clock
+
+
+def status(json: Json = False) -> None:
+    """Channels, dead letters and scheduled jobs, and what is wrong with them."""
+    found = once(
+        lambda session, desk: service.status(
+            session,
+            configured=desk.settings.configured_channels,
+            scheduler_enabled=desk.settings.scheduler_enabled,
+        )
+    )
+    stands = StatusOut.model_validate(found, from_attributes=True)
+    if json:
+        typer.echo(stands.model_dump_json())
+        return
+    typer.echo(channel_table(stands.channels))
+    letters = stands.dead_letters
+    typer.echo(f"\nDead letters: {letters.pending} tried again, {letters.failed} given up.\n")
+    if not stands.scheduler_enabled:
+        typer.echo("SCHEDULER_ENABLED is off here: these jobs run only where it is on.")
+    if not stands.jobs:
+        typer.echo("No scheduled job has run: is a worker running?")
+        return
+    now = clock.now()
+    typer.echo(
+        table(
+            ("JOB", "EVERY", "LAST SUCCESS", "ROWS", "STATE"),
+            [
+                (job.name, age(job.every_seconds), since(job.succeeded_at, now), job.last_count, _state(job))
+                for job in stands.jobs
+            ],
+        )
+    )
+
+
+def _state(job: JobOut) -> str:
+    return (
+        ", ".join([*(["overdue"] if job.overdue else []), *([f"failed: {job.last_error}"] if job.last_error else [])])
+        or "ok"
+    )

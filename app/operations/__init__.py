@@ -1,0 +1,1 @@
+"""What operators did, and when scheduled jobs ran: the journals that every feature writes to."""

@@ -1,0 +1,50 @@
+"""Tables of the operation itself. Neither holds personal data."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Index, Text, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.db import Base
+
+
+class OperatorAction(Base):
+    """One thing that an operator did, written in the transaction that did it. Append-only."""
+
+    __tablename__ = "operator_action"
+    __table_args__ = (
+        Index("ix_operator_action_at_id", "at", "id"),
+        Index("ix_operator_action_target_at", "target", "at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor: Mapped[str] = mapped_column(Text)
+    """Who: `key:<name of the API key>` or `cli:<user of the machine>`."""
+    action: Mapped[str] = mapped_column(Text)
+    """What, for example `channel.pause` or `dead_letter.retry`."""
+    target: Mapped[str] = mapped_column(Text)
+    """On what: a channel's name or a row's id."""
+    reason: Mapped[str | None] = mapped_column(Text)
+    """Why, in the operator's words."""
+    count: Mapped[int] = mapped_column(server_default="1")
+    """How many rows it changed."""
+    request_id: Mapped[str | None] = mapped_column(Text)
+
+
+class ScheduledJob(Base):
+    """The last runs of one scheduled job. PostgreSQL decides whose run is due, whoever rings for it."""
+
+    __tablename__ = "scheduled_job"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    every: Mapped[timedelta]
+    """The interval that the last worker to run it was set to."""
+    started_at: Mapped[datetime]
+    succeeded_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+    """The class of the last failure's error."""
+    last_count: Mapped[int | None]
+    """How many rows the last success touched."""

@@ -1,0 +1,91 @@
+"""Every query of the journals."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, select, true, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.db import AnyRow
+from app.operations.models import OperatorAction, ScheduledJob
+
+
+async def begin_run(session: AsyncSession, *, name: str, every: timedelta, slack: timedelta) -> bool:
+    """Take this run of a job; false when somebody began one less than `every` less `slack` ago."""
+    statement = upsert(ScheduledJob).values(name=name, every=every, started_at=func.now())
+    statement = statement.on_conflict_do_update(
+        index_elements=["name"],
+        set_={"every": every, "started_at": func.now()},
+        where=ScheduledJob.started_at <= func.now() - (every - slack),
+    )
+    return (await session.execute(statement.returning(ScheduledJob.name))).one_or_none() is not None
+
+
+async def end_run(session: AsyncSession, *, name: str, count: int | None, error: str | None) -> None:
+    """Note how a run ended: with a count of rows, or with an error's class."""
+    values = {"succeeded_at": func.now(), "last_count": count} if error is None else {"failed_at": func.now()}
+    await session.execute(
+        update(ScheduledJob).where(ScheduledJob.name == name).values(last_error=error, **values),
+        execution_options={"synchronize_session": False},
+    )
+
+
+async def jobs(session: AsyncSession) -> Sequence[AnyRow]:
+    """Every job and its last runs, by name."""
+    return (
+        await session.execute(
+            select(
+                ScheduledJob.name,
+                ScheduledJob.every,
+                ScheduledJob.started_at,
+                ScheduledJob.succeeded_at,
+                ScheduledJob.failed_at,
+                ScheduledJob.last_error,
+                ScheduledJob.last_count,
+            ).order_by(ScheduledJob.name)
+        )
+    ).all()
+
+
+async def add_action(
+    session: AsyncSession,
+    *,
+    actor: str,
+    action: str,
+    target: str,
+    reason: str | None,
+    count: int,
+    request_id: str | None,
+) -> None:
+    """Append what an operator did, in the transaction that did it."""
+    await session.execute(
+        insert(OperatorAction).values(
+            id=uuid4(), actor=actor, action=action, target=target, reason=reason, count=count, request_id=request_id
+        )
+    )
+
+
+async def actions(
+    session: AsyncSession, *, target: str | None, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[AnyRow]:
+    """One page of what operators did, newest first, after the keyset position `before`."""
+    key = tuple_(OperatorAction.at, OperatorAction.id)
+    return (
+        await session.execute(
+            select(
+                OperatorAction.id,
+                OperatorAction.at,
+                OperatorAction.actor,
+                OperatorAction.action,
+                OperatorAction.target,
+                OperatorAction.reason,
+                OperatorAction.count,
+                OperatorAction.request_id,
+            )
+            .where(OperatorAction.target == target if target else true(), key < before if before else true())
+            .order_by(OperatorAction.at.desc(), OperatorAction.id.desc())
+            .limit(limit)
+        )
+    ).all()

@@ -1,0 +1,62 @@
+"""What the worker does at intervals."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from app.alerts import service as alerts
+from app.alerts.repository import dead_letters
+from app.core.db import Database
+from app.core.settings import Settings
+from worker.schedule import Job
+
+RETRY_DEAD_LETTERS: Final = "retry_dead_letters"
+FORGET_DEAD_LETTERS: Final = "forget_dead_letters"
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def intervals(settings: Settings) -> dict[str, timedelta]:
+    """Every job and how often it runs; none when the scheduler is off."""
+    if not settings.scheduler_enabled:
+        return {}
+    return {
+        RETRY_DEAD_LETTERS: timedelta(minutes=settings.dlq_retry_minutes),
+        FORGET_DEAD_LETTERS: timedelta(hours=1),
+    }
+
+
+def jobs(settings: Settings, database: Database) -> list[Job]:
+    """The jobs of a worker. `database` rings for what they make due."""
+    work = {
+        RETRY_DEAD_LETTERS: lambda: retry_dead_letters(database, pagers=settings.pager_channels),
+        FORGET_DEAD_LETTERS: lambda: forget_dead_letters(database, days=settings.dlq_cleanup_days),
+    }
+    return [Job(name, every, work[name]) for name, every in intervals(settings).items()]
+
+
+async def retry_dead_letters(database: Database, *, pagers: Sequence[str]) -> int:
+    """Give due dead letters back to the queue, and tell people of those that failed for good; gives how many."""
+    released = 0
+    while True:
+        async with database.transaction() as session:
+            channels = await alerts.retry_due(session)
+        released += len(channels)
+        if len(channels) < dead_letters.RELEASE_LIMIT:
+            break
+    async with database.transaction() as session:
+        escalated = await alerts.escalate(session, pagers=pagers)
+    return released + escalated
+
+
+async def forget_dead_letters(database: Database, *, days: float) -> int:
+    """Delete dead letters that were delivered more than `days` ago; gives how many."""
+    forgotten = 0
+    while True:
+        async with database.transaction() as session:
+            deleted = await dead_letters.delete_delivered(session, older_than=timedelta(days=days))
+        forgotten += deleted
+        if deleted < dead_letters.CLEANUP_LIMIT:
+            return forgotten

@@ -1,0 +1,134 @@
+"""What to say: from claimed alerts to messages, made of current rows, past the guard."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.alerts.repository import notices
+from app.alerts.repository.queue import Claimed
+from app.consent.service import reasons_not_to_send
+from app.conversations import repository as conversations
+from app.core import clock
+from app.core.db import Database
+from app.engine.engine import Engine
+from app.leads import repository as leads
+from app.leads.service import LEAD_CAPTURED
+from worker.channels.base import Envelope, LeadAlert, Message
+from worker.notices import notice
+
+CONTACT_PURPOSE: Final = "rodo"
+MAX_WORDS: Final = 500
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an alert may not be sent. `failed`: it cannot be said at all, as against must not be."""
+
+    reason: str
+    failed: bool = False
+
+
+class Messages:
+    """Writes messages for alerts under their claims."""
+
+    def __init__(self, *, database: Database, engine: Engine) -> None:
+        self._database = database
+        self._engine = engine
+
+    async def write(self, claimed: Iterable[Claimed]) -> dict[UUID, Message | Refusal]:
+        """A message or a refusal for each alert, by its id. Raises what the database raises."""
+        claimed = list(claimed)
+        captured = [alert for alert in claimed if alert.event == LEAD_CAPTURED]
+        noticed = [alert for alert in claimed if alert.event.startswith("notice.")]
+        written: dict[UUID, Message | Refusal] = {
+            alert.id: Refusal("unknown_event", failed=True)
+            for alert in claimed
+            if alert not in captured and alert not in noticed
+        }
+        if captured:
+            async with self._database.driver() as connection:
+                written |= await self._about_leads(connection, captured)
+        if noticed:
+            async with self._database.transaction() as session:
+                written |= await self._notices(session, noticed)
+        return written
+
+    async def _about_leads(
+        self, connection: asyncpg.Connection, claimed: Sequence[Claimed]
+    ) -> dict[UUID, Message | Refusal]:
+        conversation_ids = [alert.conversation_id for alert in claimed]
+        rows = await leads.many(connection, [alert.subject_id for alert in claimed])
+        words = await conversations.last_words(connection, [row["conversation_id"] for row in rows.values()])
+        reasons = await reasons_not_to_send(connection, conversation_ids=conversation_ids, purpose=CONTACT_PURPOSE)
+        now = clock.now()
+
+        def lead_alert(alert: Claimed) -> Message | Refusal:
+            lead = rows.get(alert.subject_id)
+            if alert.conversation_id in reasons:
+                return Refusal(reasons[alert.conversation_id])
+            if lead is None:
+                return Refusal("subject_erased")
+            return self._lead_alert(alert, lead, last_words=words.get(lead["conversation_id"], ""), now=now)
+
+        return {alert.id: _tried(lead_alert, alert) for alert in claimed}
+
+    def _lead_alert(self, alert: Claimed, lead: asyncpg.Record, *, last_words: str, now: datetime) -> LeadAlert:
+        names = {package.id: package.name for package in self._engine.packages("pl", now)}
+        return LeadAlert(
+            envelope=_envelope(alert),
+            lead_id=lead["id"],
+            conversation_id=lead["conversation_id"],
+            captured_at=lead["created_at"],
+            language=lead["language"],
+            score=lead["score"],
+            name=lead["name"],
+            phone=lead["phone"],
+            email=lead["email"],
+            city=lead["city"],
+            property_type=lead["property_type"],
+            area_m2=lead["area_m2"],
+            package=lead["package"],
+            package_name=names.get(lead["package"]),
+            budget_pln=lead["budget_pln"],
+            quote_pln=self._estimate(lead, now),
+            consent_marketing=bool(lead["marketing_consent"]),
+            last_words=last_words[:MAX_WORDS],
+        )
+
+    def _estimate(self, lead: asyncpg.Record, now: datetime) -> Decimal | None:
+        if lead["area_m2"] is None or lead["package"] is None:
+            return None
+        return self._engine.quote(area_m2=lead["area_m2"], package=lead["package"], locale="pl", now=now).total_pln
+
+    async def _notices(self, session: AsyncSession, claimed: Sequence[Claimed]) -> dict[UUID, Message | Refusal]:
+        rows = await notices.many(session, [alert.subject_id for alert in claimed])
+        written: dict[UUID, Message | Refusal] = {}
+        for alert in claimed:
+            row = rows.get(alert.subject_id)
+            if row is None:
+                written[alert.id] = Refusal("subject_erased")
+            else:
+                written[alert.id] = await notice(session, row, envelope=_envelope(alert))
+        return written
+
+
+def _envelope(alert: Claimed) -> Envelope:
+    return Envelope(alert.id, alert.attempt, alert.generation, alert.ambiguous_since)
+
+
+def _tried(write: Callable[[Claimed], Message | Refusal], alert: Claimed) -> Message | Refusal:
+    """One alert that cannot be written must not keep its neighbours from being sent."""
+    try:
+        return write(alert)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is this alert's own
+        _log.exception("alert_unwritable", alert_id=str(alert.id))
+        return Refusal(f"unwritable:{type(error).__name__}", failed=True)
