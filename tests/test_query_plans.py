@@ -24,7 +24,7 @@ from app.operations import repository as operations
 from tests.conftest import alembic_config, new_database, run_sql
 
 ROWS = 20_000
-SMALL = frozenset({"consent_text", "channel_gate", "consent_audit_head", "scheduled_job", "operator_notice"})
+SMALL = frozenset({"consent_text", "channel_gate", "consent_audit_head", "scheduled_job", "operator_notice", "suppression"})
 """Tables that hold a handful of rows: reading them whole is right."""
 
 _FILL = f"""
@@ -107,7 +107,8 @@ DriverQuery = Callable[[asyncpg.Connection], Awaitable[Any]]
 DRIVER_QUERIES: dict[str, DriverQuery] = {
     "last words": lambda c: conversations.last_words(c, [_id()]),
     "several leads": lambda c: leads.many(c, [_id(), uuid4()]),
-    "consent of": lambda c: consent.granted(c, conversation_ids=[_id()], purpose="rodo"),
+    "consent of": lambda c: consent.granted(c, conversation_ids=[_id()]),
+    "suppressed": lambda c: consent.suppressed(c, [b"x"]),
     "claim": lambda c: queue.claim(c, "slack", token=uuid4(), lease=LEASE, limit=10, pace=None),
     "paced claim": lambda c: queue.claim(c, "slack", token=uuid4(), lease=LEASE, limit=10, pace=PACE),
     "claim a suspect": lambda c: queue.claim_suspect(c, "slack", token=uuid4(), lease=LEASE),

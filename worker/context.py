@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from app.alerts.repository.queue import Pace
 from app.core.db import DATABASE_ERRORS, Database
 from app.core.jobs import arq_redis
+from app.core.keys import KeyRing
 from app.core.settings import Settings
 from app.engine.engine import Engine
 from worker import jobs, metrics
@@ -111,7 +112,7 @@ def _delivery(
     settler = Settler(
         database=database, receipts=receipts, rules=rules.breaker, pagers=settings.pager_channels, bell=bell
     )
-    messages = Messages(database=database, engine=Engine.load())
+    messages = Messages(database=database, engine=Engine.load(), keys=KeyRing.of(settings))
     solo = Solo()
     return Delivery(
         {

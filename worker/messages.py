@@ -13,17 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts.repository import notices
 from app.alerts.repository.queue import Claimed
-from app.consent.service import reasons_not_to_send
+from app.consent.service import Recipient, reasons_not_to_send
 from app.conversations import repository as conversations
 from app.core import clock
 from app.core.db import Database
+from app.core.keys import KeyRing
 from app.engine.engine import Engine
 from app.leads import repository as leads
 from app.leads.service import LEAD_CAPTURED
 from worker.channels.base import Envelope, LeadAlert, Message
 from worker.notices import notice
 
-CONTACT_PURPOSE: Final = "rodo"
 MAX_WORDS: Final = 500
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -40,9 +40,10 @@ class Refusal:
 class Messages:
     """Writes messages for alerts under their claims."""
 
-    def __init__(self, *, database: Database, engine: Engine) -> None:
+    def __init__(self, *, database: Database, engine: Engine, keys: KeyRing) -> None:
         self._database = database
         self._engine = engine
+        self._keys = keys
 
     async def write(self, claimed: Iterable[Claimed]) -> dict[UUID, Message | Refusal]:
         """A message or a refusal for each alert, by its id. Raises what the database raises."""
@@ -65,10 +66,10 @@ class Messages:
     async def _about_leads(
         self, connection: asyncpg.Connection, claimed: Sequence[Claimed]
     ) -> dict[UUID, Message | Refusal]:
-        conversation_ids = [alert.conversation_id for alert in claimed]
         rows = await leads.many(connection, [alert.subject_id for alert in claimed])
         words = await conversations.last_words(connection, [row["conversation_id"] for row in rows.values()])
-        reasons = await reasons_not_to_send(connection, conversation_ids=conversation_ids, purpose=CONTACT_PURPOSE)
+        recipients = [Recipient(alert.conversation_id, None) for alert in claimed]
+        reasons = await reasons_not_to_send(connection, recipients=recipients, purpose="rodo", keys=self._keys)
         now = clock.now()
 
         def lead_alert(alert: Claimed) -> Message | Refusal:

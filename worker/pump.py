@@ -87,6 +87,8 @@ class Pump:
         self._stopping = False
         self._in_hand = 0
         self._rest_until = 0.0
+        self._halts = 0
+        self._halted_at = 0.0
         self._done: asyncio.Queue[Done] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -227,10 +229,9 @@ class Pump:
 
     async def _send(self, alert: Claimed, message: Message, *, trial: bool, began: float) -> None:
         outcome = None
-        lease_ends = began + self._rules.lease.total_seconds()
         async with self._slots:
             started, started_at = time.monotonic(), clock.now()
-            if started + self._rules.send_seconds < lease_ends and started >= self._rest_until:
+            if self._may_send(began):
                 outcome = await self._fuse.call(lambda: self._channel_sends(message))
         if outcome is None:
             self._done.put_nowait(_given_back(alert, trial=trial))
@@ -239,6 +240,8 @@ class Pump:
         verdict = judge(outcome, turn=alert.turn, policy=policy, rng=self._rng)
         if verdict.rest_seconds is not None:
             self._rest_until = max(self._rest_until, time.monotonic() + verdict.rest_seconds)
+        halts = verdict.pause or self._fuse.blown
+        self._halts += halts
         settlement = Settlement(
             id=alert.id,
             token=alert.lease_token,
@@ -256,7 +259,13 @@ class Pump:
             started_at=started_at,
             duration_ms=round((time.monotonic() - started) * 1000),
         )
-        self._done.put_nowait(Done(alert, settlement, trial, outcome, verdict))
+        self._done.put_nowait(Done(alert, settlement, trial, outcome, verdict, halts))
+
+    def _may_send(self, claim_began: float) -> bool:
+        """Whether a send may begin: its lease outlasts it, and its claim passed a gate that knew all that we know."""
+        now = time.monotonic()
+        outlasts = now + self._rules.send_seconds < claim_began + self._rules.lease.total_seconds()
+        return outlasts and now >= self._rest_until and not self._halts and claim_began >= self._halted_at
 
     async def _channel_sends(self, message: Message) -> Outcome:
         try:
@@ -272,6 +281,9 @@ class Pump:
             while not self._done.empty():
                 batch.append(self._done.get_nowait())
             await self._settler.settle(self.name, batch)
+            if halts := sum(done.halts for done in batch):
+                self._halts -= halts
+                self._halted_at = time.monotonic()
             self._in_hand -= len(batch)
             self._solo.end(len(batch))
             metrics.IN_FLIGHT.labels(self.name).set(self._in_hand)

@@ -34,6 +34,8 @@ class Done:
     trial: bool
     outcome: Outcome | None = None
     verdict: Verdict | None = None
+    halts: bool = False
+    """Nothing that was claimed before the gate hears of this may be sent."""
 
     @property
     def health(self) -> Health:

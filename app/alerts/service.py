@@ -61,3 +61,10 @@ async def escalate(session: AsyncSession, *, pagers: Sequence[str]) -> int:
     notice_id = await dead_letters.mark_reported(session, failed)
     await record(session, event="notice.dead_letters", subject_id=notice_id, conversation_id=None, channels=pagers[:1])
     return len(failed)
+
+
+async def cancel(
+    session: AsyncSession, *, conversation_ids: Sequence[UUID], events: Sequence[str] | None, reason: str
+) -> int:
+    """Cancel what waits to be sent about these conversations, of these events or of all; gives how many."""
+    return await alerts.cancel(session, conversation_ids=conversation_ids, events=events, reason=reason)

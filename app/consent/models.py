@@ -64,6 +64,22 @@ class ConsentAudit(Base):
     """The visitor's message that says it, when it was said in the chat."""
     prev_hash: Mapped[bytes] = mapped_column(LargeBinary)
     row_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    evidence_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Commitment to the row of `consent_evidence`: SHA-256 over its salt and its values. It outlives that row."""
+
+
+class ConsentEvidence(Base):
+    """From where somebody decided: personal data, kept apart from the log so that it can be deleted."""
+
+    __tablename__ = "consent_evidence"
+
+    audit_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("chat_conversations.id", ondelete="CASCADE"), index=True)
+    salt: Mapped[bytes] = mapped_column(LargeBinary)
+    ip: Mapped[str | None] = mapped_column(Text)
+    """Truncated: IPv4 to /24, IPv6 to /48."""
+    user_agent: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
 class ConsentAuditHead(Base):
@@ -78,7 +94,10 @@ class ConsentAuditHead(Base):
 
 
 class Suppression(Base):
-    """An address that must not be contacted, as a keyed hash: it outlives the person's other data."""
+    """An address that must get no marketing, as a keyed hash: it outlives the person's other data.
+
+    Only the person's own new consent lifts it. `scope` is `marketing`.
+    """
 
     __tablename__ = "suppression"
 

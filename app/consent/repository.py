@@ -5,11 +5,11 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.consent.models import ConsentState, ConsentText
+from app.consent.models import ConsentEvidence, ConsentState, ConsentText, Suppression
 
 
 async def current_texts(session: AsyncSession) -> Sequence[Row[str, str, int, str, str]]:
@@ -34,10 +34,11 @@ async def append_audit(
     locale: str | None,
     surface: str,
     message_seq: int | None,
+    evidence_hash: bytes | None = None,
 ) -> int:
     """Append one event to the chain and give its number. Waits for concurrent writers."""
     call = func.consent_audit_append(
-        event, subject_ref, purpose, text_version, text_sha256, locale, surface, message_seq
+        event, subject_ref, purpose, text_version, text_sha256, locale, surface, message_seq, evidence_hash
     )
     seq: int = (await session.execute(select(call))).scalar_one()
     return seq
@@ -55,13 +56,66 @@ async def set_state(
     )
 
 
+async def answers(session: AsyncSession, conversation_id: UUID) -> dict[str, bool]:
+    """The latest answer to each purpose that a conversation answered."""
+    rows = await session.execute(
+        select(ConsentState.purpose, ConsentState.granted).where(ConsentState.conversation_id == conversation_id)
+    )
+    return {row.purpose: row.granted for row in rows}
+
+
+async def add_evidence(
+    session: AsyncSession,
+    *,
+    audit_seq: int,
+    conversation_id: UUID,
+    salt: bytes,
+    ip: str | None,
+    user_agent: str | None,
+) -> None:
+    """Keep from where somebody decided, apart from the log."""
+    await session.execute(
+        insert(ConsentEvidence).values(
+            audit_seq=audit_seq, conversation_id=conversation_id, salt=salt, ip=ip, user_agent=user_agent
+        )
+    )
+
+
+async def suppress(session: AsyncSession, *, address_hmac: bytes, key_id: str, reason: str) -> bool:
+    """Put an address on the suppression list for marketing; false when it was there already."""
+    inserted = await session.execute(
+        insert(Suppression)
+        .values(address_hmac=address_hmac, key_id=key_id, scope="marketing", reason=reason)
+        .on_conflict_do_nothing()
+        .returning(Suppression.key_id)
+    )
+    return inserted.one_or_none() is not None
+
+
+async def lift(session: AsyncSession, digests: Collection[bytes]) -> bool:
+    """Take an address, given under every key, off the list; false when it was not on it."""
+    lifted = await session.execute(
+        delete(Suppression).where(Suppression.address_hmac.in_(digests)).returning(Suppression.key_id),
+        execution_options={"synchronize_session": False},
+    )
+    return bool(lifted.all())
+
+
 GRANTED_SQL: Final = """
-SELECT conversation_id, granted FROM consent_state WHERE conversation_id = ANY($1::uuid[]) AND purpose = $2
+SELECT conversation_id, purpose, granted FROM consent_state WHERE conversation_id = ANY($1::uuid[])
 """
 
 
 async def granted(
-    connection: asyncpg.Connection, *, conversation_ids: Collection[UUID], purpose: str
-) -> dict[UUID, bool]:
-    """The latest answers of these conversations; those that never answered or are gone are left out."""
-    return {row[0]: row[1] for row in await connection.fetch(GRANTED_SQL, list(conversation_ids), purpose)}
+    connection: asyncpg.Connection, *, conversation_ids: Collection[UUID]
+) -> dict[tuple[UUID, str], bool]:
+    """The latest answers of these conversations by purpose; what was never answered or is gone is left out."""
+    return {(row[0], row[1]): row[2] for row in await connection.fetch(GRANTED_SQL, list(conversation_ids))}
+
+
+SUPPRESSED_SQL: Final = "SELECT address_hmac FROM suppression WHERE address_hmac = ANY($1::bytea[])"
+
+
+async def suppressed(connection: asyncpg.Connection, digests: Collection[bytes]) -> list[bytes]:
+    """Those of these hashed addresses that are on the suppression list."""
+    return [row[0] for row in await connection.fetch(SUPPRESSED_SQL, list(digests))]

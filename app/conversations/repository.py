@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import TextClause, insert, select, text
+from sqlalchemy import TextClause, insert, select, text, update
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -134,6 +134,18 @@ async def find(session: AsyncSession, token_hash: bytes) -> UUID | None:
     return (
         await session.execute(select(ChatConversation.id).where(ChatConversation.token_hash == token_hash))
     ).scalar_one_or_none()
+
+
+async def set_consents(
+    session: AsyncSession, conversation_id: UUID, *, rodo: bool | None, marketing: bool | None
+) -> None:
+    """Repeat the current answers where people read them."""
+    await session.execute(
+        update(ChatConversation)
+        .where(ChatConversation.id == conversation_id)
+        .values(rodo_consent=rodo, marketing_consent=marketing),
+        execution_options={"synchronize_session": False},
+    )
 
 
 async def messages(session: AsyncSession, conversation_id: UUID, *, after: int, limit: int) -> Sequence[AnyRow]:

@@ -5,6 +5,7 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from app.consent.service import Origin
 from app.conversations import service
 from app.conversations.schemas import MessageIn, MessagesOut, SessionIn, SessionOut, TurnOut
 from app.conversations.service import Chat
@@ -23,6 +24,14 @@ async def _chat(request: Request) -> Chat:
 ChatDep = Annotated[Chat, Depends(_chat)]
 
 
+async def request_origin(request: Request) -> Origin:
+    """From where the caller speaks, for the evidence of a consent."""
+    return Origin(request.client.host if request.client else None, request.headers.get("user-agent"))
+
+
+OriginDep = Annotated[Origin, Depends(request_origin)]
+
+
 @router.post("/sessions", status_code=201, response_model=SessionOut)
 async def open_session(session: SessionDep, chat: ChatDep, body: SessionIn | None = None) -> object:
     """Open a conversation. The answer holds the only copy of its token."""
@@ -35,10 +44,14 @@ async def open_session(session: SessionDep, chat: ChatDep, body: SessionIn | Non
     response_model=TurnOut,
     responses={200: {"model": TurnOut, "description": "Said before: the same answer again."}, **documented(409)},
 )
-async def send_message(token: SessionTokenDep, chat: ChatDep, body: MessageIn) -> Response:
+async def send_message(token: SessionTokenDep, chat: ChatDep, origin: OriginDep, body: MessageIn) -> Response:
     """Say something and get the answer. Safe to repeat with the same `client_message_id`."""
     said = await service.say(
-        chat, token_hash=service.hash_token(token), text=body.text, client_message_id=body.client_message_id
+        chat,
+        token_hash=service.hash_token(token),
+        text=body.text,
+        client_message_id=body.client_message_id,
+        origin=origin,
     )
     return Response(
         orjson.dumps(said.body),

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.consent import service as consent
-from app.conversations import repository, turns
+from app.consent.service import Origin, Texts
+from app.conversations import consents, repository, turns
 from app.conversations.notice import privacy_notice
 from app.core import clock
 from app.core.db import Database
@@ -51,7 +51,7 @@ class Chat:
 
     database: Database
     engine: Engine
-    texts: consent.Texts
+    texts: Texts
     alert_channels: tuple[str, ...]
 
 
@@ -114,12 +114,14 @@ async def history(
     return items, (items[-1]["seq"] if len(rows) > limit else None)
 
 
-async def say(chat: Chat, *, token_hash: bytes, text: str, client_message_id: str | None) -> Said:
+async def say(
+    chat: Chat, *, token_hash: bytes, text: str, client_message_id: str | None, origin: Origin | None
+) -> Said:
     """Take one message, answer it and store both.
 
     What the message changes beyond the chat (a consent, a lead, an alert) commits with it or not at all. The same
     `client_message_id` again gives the same body and stores nothing. Two messages at once are answered one after the
-    other: the second sees what the first one said.
+    other: the second sees what the first one said. `origin` becomes evidence where the message decides a consent.
 
     Raises SessionUnknownError, MessageIdReusedError, ConversationFullError; UnavailableError when other messages of
     the same conversation keep coming in between.
@@ -141,23 +143,24 @@ async def say(chat: Chat, *, token_hash: bytes, text: str, client_message_id: st
                     continue
         if row["replayed_seq"] is not None:
             return await _replay(chat, row, text=text)
-        if await _write_with_effects(chat, turn):
+        if await _write_with_effects(chat, turn, origin):
             return Said(turn.body, replayed=False)
     raise UnavailableError("Too many messages of this conversation at once.", retry_after=1)
 
 
-async def _write_with_effects(chat: Chat, turn: turns.Turn) -> bool:
+async def _write_with_effects(chat: Chat, turn: turns.Turn, origin: Origin | None) -> bool:
     async with chat.database.transaction() as session:
         if not await repository.write_turn_in(session, turn.values):
             return False
         for decision in turn.decisions:
-            await consent.record_decision(
+            await consents.decide(
                 session,
                 conversation_id=turn.conversation_id,
                 purpose=decision.purpose,
                 granted=decision.granted,
                 surface="chat",
                 seen=turn.seen.get(decision.purpose),
+                origin=origin,
                 message_seq=turn.message_seq,
             )
         if turn.lead_facts is not None:

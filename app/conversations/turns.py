@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from app.consent.service import Seen, Texts
 from app.conversations import repository
+from app.core.addresses import normalise_email
 from app.engine import types as engine_types
 from app.engine.engine import Engine
 from app.leads.service import LeadFacts
@@ -59,6 +60,7 @@ def take(
     )
     rodo, marketing = _consents_after(row, answer.decisions)
     facts = {name: getattr(answer.slots, name) for name in repository.FACTS}
+    facts["email"] = _address(facts["email"])
     seq = row["last_seq"] + 1
     visitor = {
         "seq": seq,
@@ -143,6 +145,16 @@ def slots(row: Mapping[str, Any]) -> engine_types.Slots:
     facts = {name: row[name] for name in repository.FACTS}
     facts["area_m2"] = plain_area(facts["area_m2"])
     return engine_types.Slots(**facts)
+
+
+def _address(email: str | None) -> str | None:
+    """The address in the form that every look-up uses; None when it is none after all."""
+    if email is None:
+        return None
+    try:
+        return normalise_email(email)
+    except ValueError:
+        return None
 
 
 def plain_area(area: Decimal | None) -> Decimal | None:

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
 
     secret_key: OptionalSecret = None
+    secret_keys_retired: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
     admin_api_key: OptionalSecret = None
     public_base_url: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8000"
     allowed_origins: CommaSeparated = ()

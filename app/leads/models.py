@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Numeric, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Numeric, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db import Base
@@ -18,6 +18,7 @@ class Lead(Base):
         CheckConstraint("status IN ('new', 'contacted', 'qualified', 'won', 'lost')", name="status"),
         CheckConstraint("score BETWEEN 0 AND 100", name="score"),
         Index("ix_leads_created_at_id", "created_at", "id"),
+        Index("ix_leads_email", "email", postgresql_where=text("email IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

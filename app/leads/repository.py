@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import func, select, true, tuple_
+from sqlalchemy import func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -47,6 +47,18 @@ async def upsert(session: AsyncSession, *, conversation_id: UUID, values: dict[s
 async def get(session: AsyncSession, lead_id: UUID) -> AnyRow | None:
     """One lead, or None."""
     return (await session.execute(select(*_COLUMNS).where(Lead.id == lead_id))).one_or_none()
+
+
+async def set_consents(
+    session: AsyncSession, conversation_id: UUID, *, rodo: bool | None, marketing: bool | None
+) -> None:
+    """Repeat the current answers of the lead's conversation, where there is a lead."""
+    await session.execute(
+        update(Lead)
+        .where(Lead.conversation_id == conversation_id)
+        .values(rodo_consent=rodo, marketing_consent=marketing, updated_at=func.now()),
+        execution_options={"synchronize_session": False},
+    )
 
 
 MANY_SQL: Final = """

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, true, tuple_
+from sqlalchemy import func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.alerts.models import OutboundAlert
+from app.alerts.models import DeadLetter, OutboundAlert
 from app.core.db import AnyRow
 
 
@@ -22,6 +22,31 @@ async def insert_new(session: AsyncSession, *, rows: Sequence[dict[str, Any]]) -
         .returning(OutboundAlert.channel)
     )
     return list(inserted)
+
+
+async def cancel(
+    session: AsyncSession, *, conversation_ids: Sequence[UUID], events: Sequence[str] | None, reason: str
+) -> int:
+    """Cancel unclaimed alerts and their dead letters; gives how many alerts."""
+    cancelled = await session.scalars(
+        update(OutboundAlert)
+        .where(
+            OutboundAlert.conversation_id.in_(conversation_ids),
+            OutboundAlert.state.in_(("pending", "retrying", "failed")),
+            OutboundAlert.event.in_(events) if events is not None else true(),
+        )
+        .values(state="cancelled", last_outcome="cancelled", last_error=reason, lease_token=None)
+        .returning(OutboundAlert.id),
+        execution_options={"synchronize_session": False},
+    )
+    alert_ids = list(cancelled)
+    await session.execute(
+        update(DeadLetter)
+        .where(DeadLetter.alert_id.in_(alert_ids), DeadLetter.status.in_(("pending", "failed")))
+        .values(status="cancelled", closed_at=func.now()),
+        execution_options={"synchronize_session": False},
+    )
+    return len(alert_ids)
 
 
 async def page(

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Float, cast, func, insert, literal, select, union_all, update
+from sqlalchemy import Float, cast, func, insert, literal, or_, select, union_all, update
 from sqlalchemy import case as choose
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -79,16 +79,28 @@ async def now(session: AsyncSession) -> datetime:
 
 
 async def pause(session: AsyncSession, channel: str, *, by: str, reason: str | None) -> bool:
-    """Pause a channel; false when it was paused already, by whomever."""
+    """Pause a channel; false when an operator had paused it already. A worker's pause becomes the operator's."""
     return await _change(
-        session, channel, ChannelGate.paused_at.is_(None), paused_at=func.now(), paused_by=by, paused_reason=reason
+        session,
+        channel,
+        or_(ChannelGate.paused_at.is_(None), ChannelGate.paused_by == "worker"),
+        paused_at=func.now(),
+        paused_by=by,
+        paused_reason=reason,
+        trial_at=None,
     )
 
 
 async def resume(session: AsyncSession, channel: str) -> bool:
     """Take a pause back, an operator's or a worker's; false when there was none."""
     return await _change(
-        session, channel, ChannelGate.paused_at.is_not(None), paused_at=None, paused_by=None, paused_reason=None
+        session,
+        channel,
+        ChannelGate.paused_at.is_not(None),
+        paused_at=None,
+        paused_by=None,
+        paused_reason=None,
+        trial_at=None,
     )
 
 

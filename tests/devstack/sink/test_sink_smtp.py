@@ -14,7 +14,7 @@ import pytest
 from app.devstack.sink.app import RunningSink, running_sink
 from app.devstack.sink.settings import SinkSettings
 from app.devstack.sink.smtp import HOST, MAX_MAIL_BYTES
-from app.devstack.sink.state import ChannelName
+from app.devstack.sink.state import Behaviour, ChannelName, Mode, Stage
 
 EVIL = "<script>alert(1)</script>\"'&"
 
@@ -177,3 +177,10 @@ async def test_a_taken_mail_port_is_an_error(sink: RunningSink) -> None:
 )
 def test_mail_is_taken_beside_the_page_unless_told_otherwise(environment: dict[str, int], port: int) -> None:
     assert SinkSettings(**environment).smtp_port == port  # type: ignore[arg-type]
+
+
+def test_what_is_commanded_happens_where_it_hurts_unless_told_otherwise() -> None:
+    assert Behaviour(Mode.STATUS).stage is Stage.DATA
+    assert Behaviour(Mode.STATUS, at=Stage.RCPT).stage is Stage.RCPT
+    assert {Behaviour(mode).stage for mode in (Mode.HANG, Mode.RESET, Mode.GARBAGE, Mode.SLOW)} == {Stage.CONNECT}
+    assert Behaviour(Mode.RESET, accept=True, at=Stage.MAIL).stage is Stage.DATA
