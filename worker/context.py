@@ -73,7 +73,10 @@ async def start(settings: Settings) -> Context:
                 raise StartError(f"WORKER_METRICS_PORT: {error.strerror}") from error
         redis = arq_redis(settings.redis_url, timeout_seconds=CAP_SECONDS, max_connections=4)
         cleanup.push_async_callback(redis.aclose, close_connection_pool=True)
-        channels = _channels(settings)
+        try:
+            channels = _channels(settings)
+        except ValueError as error:
+            raise StartError(str(error)) from error
         for channel in channels:
             cleanup.push_async_callback(channel.aclose)
         schedule = Schedule(jobs.jobs(settings, database), database=database)
