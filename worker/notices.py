@@ -85,8 +85,8 @@ async def _channel_paused(session: AsyncSession, row: Any, envelope: Envelope) -
             ("Paused for", f"{minutes} min"),
         ),
         what_to_do=(
-            "Mend the channel's settings and restart the workers",
-            f"Try one message: `novahouse channels test {row.channel}`",
-            f"Let the waiting alerts go: `novahouse channels resume {row.channel}`",
+            "Mend the channel's settings and restart the workers: they try one alert, and a yes lets the others go",
+            f"See whether it works: `novahouse channels test {row.channel} --wait`",
+            f"Let the waiting alerts go now: `novahouse channels resume {row.channel}`",
         ),
     )

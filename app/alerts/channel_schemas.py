@@ -40,6 +40,9 @@ class ChannelOut(BaseModel):
     paused_at: datetime | None
     paused_by: str | None = Field(description="An operator, or `worker` when the remote refused our settings.")
     paused_reason: str | None
+    trial_at: datetime | None = Field(
+        description="When one alert tries whether a pause of the worker's is over; a yes ends it."
+    )
     backlog: BacklogOut
     oldest_pending_seconds: float | None = Field(description="For how long the first pending alert has been due.")
 

@@ -43,6 +43,7 @@ async def overview(session: AsyncSession, *, configured: Collection[str]) -> lis
             "paused_at": gate.paused_at,
             "paused_by": gate.paused_by,
             "paused_reason": gate.paused_reason,
+            "trial_at": gate.trial_at,
             "backlog": {row.kind: row.waiting for row in backlogs if row.channel == name},
             "oldest_pending_seconds": next(
                 (row.seconds for row in backlogs if (row.channel, row.kind) == (name, "pending")), None

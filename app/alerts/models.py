@@ -28,6 +28,7 @@ class OutboundAlert(Base):
         Index("ix_outbound_alert_created_at_id", "created_at", "id"),
         Index("ix_outbound_alert_pending", "channel", "next_attempt_at", postgresql_where=text("state = 'pending'")),
         Index("ix_outbound_alert_retrying", "next_attempt_at", postgresql_where=text("state = 'retrying'")),
+        Index("ix_outbound_alert_erased", "subject_id", postgresql_where=text("event = 'lead.erased'")),
         Index("ix_outbound_alert_sending", "lease_until", postgresql_where=text("state = 'sending'")),
         {"postgresql_with": {"fillfactor": "80"}},
     )
@@ -121,7 +122,11 @@ class OperatorNotice(Base):
     __tablename__ = "operator_notice"
     __table_args__ = (
         CheckConstraint(_CHANNEL_CHECK, name="channel"),
-        CheckConstraint("kind IN ('notice.dead_letters', 'notice.channel_paused', 'notice.test')", name="kind"),
+        CheckConstraint(
+            "kind IN ('notice.dead_letters', 'notice.channel_paused', 'notice.test', 'notice.privacy_due', "
+            "'notice.erasure_failed')",
+            name="kind",
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

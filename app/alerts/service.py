@@ -1,15 +1,29 @@
 """Recording alerts with the event that causes them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.alerts.repository import alerts, dead_letters
-from app.core.db import ring_when_committed
+from app.alerts.repository import alerts, dead_letters, erasure, notices
+from app.alerts.repository.erasure import LEAD_ERASED
+from app.core.db import AnyRow, ring_when_committed
+
+COPYING_CHANNELS: Final = ("slack", "monday")
+"""Channels whose recipients keep what they get about a person. Mail to the person is the person's own."""
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Severed:
+    """The alerts that an erasure cut off, and how many remote copies are to be deleted."""
+
+    alert_ids: list[UUID]
+    deletions: int
 
 
 async def record(
@@ -61,6 +75,38 @@ async def escalate(session: AsyncSession, *, pagers: Sequence[str]) -> int:
     notice_id = await dead_letters.mark_reported(session, failed)
     await record(session, event="notice.dead_letters", subject_id=notice_id, conversation_id=None, channels=pagers[:1])
     return len(failed)
+
+
+async def tell_operators(session: AsyncSession, *, kind: str, reason: str | None, pagers: Sequence[str]) -> None:
+    """Tell the people who run the service of something once; the first of `pagers` carries it.
+
+    Without one the log says so. `kind` is one that `operator_notice` allows and `worker.notices` can put into words.
+    """
+    if not pagers:
+        _log.error("notice_impossible", kind=kind, hint="set SMTP_URL, MAIL_FROM, ESCALATION_EMAIL")
+        return
+    notice_id = await notices.add(session, kind=kind, reason=reason)
+    await record(session, event=kind, subject_id=notice_id, conversation_id=None, channels=pagers[:1])
+
+
+async def sever(session: AsyncSession, *, conversation_ids: Sequence[UUID]) -> Severed:
+    """Cut every alert about these conversations off from the person, and ask for remote copies to be deleted.
+
+    What waits is cancelled; attempts and dead letters are deleted; the row keeps that something was sent, when, and
+    the remote's own id until the copy there is gone. Whatever is or may be with a recipient causes an alert
+    `lead.erased` of its own (GDPR art. 17(2) and 19). One that is being sent at this moment is looked after when its
+    lease is over: it may still arrive.
+    """
+    await cancel(session, conversation_ids=conversation_ids, events=None, reason="subject_erased")
+    severed = await erasure.sever(session, conversation_ids)
+    new = await erasure.ask_for_deletion(session, [row for row in severed if _has_a_copy(row)])
+    ring_when_committed(session, new)
+    return Severed([row.id for row in severed], len(new))
+
+
+def _has_a_copy(row: AnyRow) -> bool:
+    arrived = row.delivered_at is not None or row.ambiguous_since is not None or row.lease_until is not None
+    return arrived and row.channel in COPYING_CHANNELS and row.event != LEAD_ERASED
 
 
 async def cancel(

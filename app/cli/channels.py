@@ -137,7 +137,8 @@ def _state(channel: ChannelOut) -> str:
     said = [] if channel.configured else ["off here: no settings"]
     if channel.paused:
         why = f": {channel.paused_reason}" if channel.paused_reason else ""
-        said.append(f"paused {since(channel.paused_at, now)} ago by {channel.paused_by}{why}")
+        trial = f", tries {until(channel.trial_at, now)}" if channel.trial_at else ""
+        said.append(f"paused {since(channel.paused_at, now)} ago by {channel.paused_by}{why}{trial}")
     if channel.breaker.state == "open":
         said.append(f"breaker open ({channel.breaker.reason}), tries {until(channel.breaker.retry_at, now)}")
     if channel.breaker.state == "half_open":

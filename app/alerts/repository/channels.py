@@ -32,6 +32,7 @@ async def gates(session: AsyncSession) -> dict[str, AnyRow]:
             ChannelGate.paused_at,
             ChannelGate.paused_by,
             ChannelGate.paused_reason,
+            ChannelGate.trial_at,
         )
     )
     return {row.channel: row for row in rows}

@@ -1,13 +1,20 @@
 """What the people who run the service are told of."""
 
 from collections.abc import Sequence
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts.models import OperatorNotice, OutboundAlert
 from app.core.db import AnyRow
+
+
+async def add(session: AsyncSession, *, kind: str, reason: str | None) -> UUID:
+    """Make a notice and give its id."""
+    notice_id = uuid4()
+    await session.execute(insert(OperatorNotice).values(id=notice_id, kind=kind, reason=reason))
+    return notice_id
 
 
 async def many(session: AsyncSession, notice_ids: Sequence[UUID]) -> dict[UUID, AnyRow]:
