@@ -47,6 +47,7 @@ async def test_every_channel_is_there_in_order_and_says_whether_it_is_configured
         "paused_at": None,
         "paused_by": None,
         "paused_reason": None,
+        "trial_at": None,
         "backlog": {"pending": 0, "sending": 0, "retrying": 0, "failed": 0},
         "oldest_pending_seconds": None,
     }
