@@ -1,6 +1,6 @@
 # NovaHouse chatbot API. Needs Python 3.11 or newer and make; everything else is fetched into .uv and .venv here.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench fmt clean _run _dev
+.PHONY: help up test lint bench chaos fmt clean _run _dev
 MAKEFLAGS += --no-print-directory
 
 # Compiled modules are kept in .venv even where the environment asks for none: each start would compile everything anew.
@@ -29,6 +29,9 @@ lint: _dev ## Check style, types and the arrows between packages
 
 bench: _dev ## Measure the chat write path and the alerts (ARGS passes on)
 	@$(VENV) -m bench $(ARGS)
+
+chaos: _dev ## Kill workers, Redis and PostgreSQL at random under load and count the alerts (ARGS="--rounds 50 --seed 1")
+	@$(VENV) -m tests.chaos $(ARGS)
 
 fmt: _dev ## Format, and fix what can be fixed
 	@.venv/bin/ruff check --fix

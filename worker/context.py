@@ -8,11 +8,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app.alerts.repository.queue import Pace
+from app.consent.anchor import Anchor, AnchorError
+from app.conversations.consents import Reach
 from app.core.db import DATABASE_ERRORS, Database
 from app.core.jobs import arq_redis
 from app.core.keys import KeyRing
 from app.core.settings import Settings
 from app.engine.engine import Engine
+from app.privacy.ledger import LedgerBrokenError
+from app.privacy.office import ledger_of
+from app.privacy.replay import Watch
 from worker import jobs, metrics
 from worker.channels.base import Channel
 from worker.channels.email import EmailChannel
@@ -42,6 +47,8 @@ class Context:
 
     delivery: Delivery
     schedule: Schedule
+    database: Database
+    reach: Reach
     cleanup: AsyncExitStack
 
     async def aclose(self) -> None:
@@ -71,6 +78,7 @@ async def start(settings: Settings) -> Context:
                 metrics.serve(settings.worker_metrics_port)
             except OSError as error:
                 raise StartError(f"WORKER_METRICS_PORT: {error.strerror}") from error
+        _prepare_anchor(settings)
         redis = arq_redis(settings.redis_url, timeout_seconds=CAP_SECONDS, max_connections=4)
         cleanup.push_async_callback(redis.aclose, close_connection_pool=True)
         try:
@@ -79,6 +87,7 @@ async def start(settings: Settings) -> Context:
             raise StartError(str(error)) from error
         for channel in channels:
             cleanup.push_async_callback(channel.aclose)
+        await _refuse_forgotten_erasures(settings, database)
         schedule = Schedule(jobs.jobs(settings, database), database=database)
         delivery = bell.delivery = _delivery(settings, database, channels, Receipts(redis), schedule, bell)
         try:
@@ -86,7 +95,34 @@ async def start(settings: Settings) -> Context:
         except DATABASE_ERRORS as error:
             raise StartError(f"PostgreSQL does not answer at DATABASE_URL: {type(error).__name__}") from error
         cleanup.push_async_callback(delivery.finish)
-        return Context(delivery=delivery, schedule=schedule, cleanup=cleanup.pop_all())
+        return Context(
+            delivery=delivery,
+            schedule=schedule,
+            database=database,
+            reach=Reach.of(settings),
+            cleanup=cleanup.pop_all(),
+        )
+
+
+async def _refuse_forgotten_erasures(settings: Settings, database: Database) -> None:
+    """A restored backup must not send to people who were erased. Raises StartError."""
+    try:
+        behind = await Watch(database, ledger_of(settings, KeyRing.of(settings))).behind()
+    except (*DATABASE_ERRORS, LedgerBrokenError) as error:
+        raise StartError(f"ERASURE_LEDGER: cannot be compared with the database: {type(error).__name__}") from error
+    if behind:
+        raise StartError("ERASURE_LEDGER: the database lacks erasures; run `novahouse privacy replay-erasures`")
+
+
+def _prepare_anchor(settings: Settings) -> None:
+    """See now, and not in an hour, that checkpoints of the audit log can be written. Raises StartError."""
+    anchor = Anchor.of(settings)
+    if anchor is None:
+        return
+    try:
+        anchor.prepare()
+    except AnchorError as error:
+        raise StartError(f"AUDIT_ANCHOR: the file {error}") from error
 
 
 def _delivery(
@@ -115,7 +151,12 @@ def _delivery(
     settler = Settler(
         database=database, receipts=receipts, rules=rules.breaker, pagers=settings.pager_channels, bell=bell
     )
-    messages = Messages(database=database, engine=Engine.load(), keys=KeyRing.of(settings))
+    messages = Messages(
+        database=database,
+        engine=Engine.load(),
+        keys=KeyRing.of(settings),
+        public_base_url=settings.public_base_url,
+    )
     solo = Solo()
     return Delivery(
         {

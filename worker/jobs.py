@@ -8,12 +8,21 @@ import structlog
 
 from app.alerts import service as alerts
 from app.alerts.repository import dead_letters
+from app.consent.anchor import Anchor
+from app.conversations import unsubscribe
+from app.conversations.consents import Reach
 from app.core.db import Database
 from app.core.settings import Settings
+from app.privacy import deadlines
+from app.privacy.purge import Retention, purge
+from worker.audit import AUDIT_CHECKPOINT, write_checkpoint
 from worker.schedule import Job
 
 RETRY_DEAD_LETTERS: Final = "retry_dead_letters"
 FORGET_DEAD_LETTERS: Final = "forget_dead_letters"
+APPLY_UNSUBSCRIBES: Final = "apply_unsubscribes"
+PRIVACY_DEADLINES: Final = "privacy_deadlines"
+PURGE: Final = "purge"
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -22,17 +31,28 @@ def intervals(settings: Settings) -> dict[str, timedelta]:
     """Every job and how often it runs; none when the scheduler is off."""
     if not settings.scheduler_enabled:
         return {}
-    return {
+    every = {
         RETRY_DEAD_LETTERS: timedelta(minutes=settings.dlq_retry_minutes),
         FORGET_DEAD_LETTERS: timedelta(hours=1),
+        APPLY_UNSUBSCRIBES: timedelta(minutes=1),
+        PRIVACY_DEADLINES: timedelta(minutes=10),
+        PURGE: timedelta(minutes=settings.cache_cleanup_minutes),
     }
+    if settings.audit_anchor is not None:
+        every[AUDIT_CHECKPOINT] = timedelta(minutes=settings.audit_checkpoint_minutes)
+    return every
 
 
 def jobs(settings: Settings, database: Database) -> list[Job]:
     """The jobs of a worker. `database` rings for what they make due."""
+    anchor = Anchor.of(settings)
     work = {
         RETRY_DEAD_LETTERS: lambda: retry_dead_letters(database, pagers=settings.pager_channels),
         FORGET_DEAD_LETTERS: lambda: forget_dead_letters(database, days=settings.dlq_cleanup_days),
+        APPLY_UNSUBSCRIBES: lambda: unsubscribe.apply_all(database, Reach.of(settings)),
+        PRIVACY_DEADLINES: lambda: deadlines.keep(database, pagers=settings.pager_channels),
+        PURGE: lambda: purge_rows(database, Retention.of(settings)),
+        **({AUDIT_CHECKPOINT: lambda: write_checkpoint(database, anchor)} if anchor else {}),
     }
     return [Job(name, every, work[name]) for name, every in intervals(settings).items()]
 
@@ -60,3 +80,8 @@ async def forget_dead_letters(database: Database, *, days: float) -> int:
         forgotten += deleted
         if deleted < dead_letters.CLEANUP_LIMIT:
             return forgotten
+
+
+async def purge_rows(database: Database, kept: Retention) -> int:
+    """Delete what was kept for long enough; gives how many rows."""
+    return sum((await purge(database, kept)).values())

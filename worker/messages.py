@@ -1,6 +1,6 @@
 """What to say: from claimed alerts to messages, made of current rows, past the guard."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,9 +11,10 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.alerts.repository import notices
+from app.alerts.repository import erasure, notices
+from app.alerts.repository.erasure import LEAD_ERASED
 from app.alerts.repository.queue import Claimed
-from app.consent.service import Recipient, reasons_not_to_send
+from app.consent.service import Purpose, Recipient, reasons_not_to_send
 from app.conversations import repository as conversations
 from app.core import clock
 from app.core.db import Database
@@ -21,10 +22,15 @@ from app.core.keys import KeyRing
 from app.engine.engine import Engine
 from app.leads import repository as leads
 from app.leads.service import LEAD_CAPTURED
+from app.privacy import proof as proofs
+from app.privacy.proof import PROOF_EVENT
 from worker.channels.base import Envelope, LeadAlert, Message
 from worker.notices import notice
+from worker.personal import deletion, proof_mail
 
 MAX_WORDS: Final = 500
+GUARDED: Final[Mapping[str, Purpose]] = {LEAD_CAPTURED: "rodo"}
+"""Events about people who have a say, and the purpose that each needs."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -40,20 +46,23 @@ class Refusal:
 class Messages:
     """Writes messages for alerts under their claims."""
 
-    def __init__(self, *, database: Database, engine: Engine, keys: KeyRing) -> None:
+    def __init__(self, *, database: Database, engine: Engine, keys: KeyRing, public_base_url: str) -> None:
         self._database = database
         self._engine = engine
         self._keys = keys
+        self._public_base_url = public_base_url
 
     async def write(self, claimed: Iterable[Claimed]) -> dict[UUID, Message | Refusal]:
         """A message or a refusal for each alert, by its id. Raises what the database raises."""
         claimed = list(claimed)
         captured = [alert for alert in claimed if alert.event == LEAD_CAPTURED]
         noticed = [alert for alert in claimed if alert.event.startswith("notice.")]
+        proving = [alert for alert in claimed if alert.event == PROOF_EVENT]
+        erased = [alert for alert in claimed if alert.event == LEAD_ERASED]
         written: dict[UUID, Message | Refusal] = {
             alert.id: Refusal("unknown_event", failed=True)
             for alert in claimed
-            if alert not in captured and alert not in noticed
+            if alert not in (*captured, *noticed, *proving, *erased)
         }
         if captured:
             async with self._database.driver() as connection:
@@ -61,15 +70,56 @@ class Messages:
         if noticed:
             async with self._database.transaction() as session:
                 written |= await self._notices(session, noticed)
+        for alert in proving:
+            written[alert.id] = await self._proof(alert)
+        if erased:
+            async with self._database.driver() as connection:
+                written |= await self._deletions(connection, erased)
         return written
+
+    async def _proof(self, alert: Claimed) -> Message | Refusal:
+        """A transaction each: it makes the token, and waits for others that mail the same address."""
+        async with self._database.transaction() as session:
+            proof = await proofs.write(session, self._keys, alert.subject_id)
+        if isinstance(proof, str):
+            return Refusal(proof)
+        return proof_mail(proof, envelope=_envelope(alert), base_url=self._public_base_url)
+
+    async def _deletions(
+        self, connection: asyncpg.Connection, claimed: Sequence[Claimed]
+    ) -> dict[UUID, Message | Refusal]:
+        """About an alert and nobody: there is no consent to ask, the person wants it gone."""
+        sent = await erasure.sent(connection, [alert.subject_id for alert in claimed])
+        return {
+            alert.id: deletion(sent[alert.subject_id], envelope=_envelope(alert))
+            if alert.subject_id in sent
+            else Refusal("alert_forgotten")
+            for alert in claimed
+        }
+
+    async def refusal(self, alert: Claimed) -> Refusal | None:
+        """Why a message that was written may not be sent after all; None when it may. Raises what the database raises.
+
+        For messages that waited to be sent: a withdrawal may have come in between.
+        """
+        if alert.event not in GUARDED:
+            return None
+        async with self._database.driver() as connection:
+            reason = (await self._reasons(connection, [alert], GUARDED[alert.event])).get(alert.conversation_id)
+        return None if reason is None else Refusal(reason)
+
+    async def _reasons(
+        self, connection: asyncpg.Connection, claimed: Sequence[Claimed], purpose: Purpose
+    ) -> dict[UUID | None, str]:
+        recipients = [Recipient(alert.conversation_id, None) for alert in claimed]
+        return await reasons_not_to_send(connection, recipients=recipients, purpose=purpose, keys=self._keys)
 
     async def _about_leads(
         self, connection: asyncpg.Connection, claimed: Sequence[Claimed]
     ) -> dict[UUID, Message | Refusal]:
         rows = await leads.many(connection, [alert.subject_id for alert in claimed])
         words = await conversations.last_words(connection, [row["conversation_id"] for row in rows.values()])
-        recipients = [Recipient(alert.conversation_id, None) for alert in claimed]
-        reasons = await reasons_not_to_send(connection, recipients=recipients, purpose="rodo", keys=self._keys)
+        reasons = await self._reasons(connection, claimed, GUARDED[LEAD_CAPTURED])
         now = clock.now()
 
         def lead_alert(alert: Claimed) -> Message | Refusal:

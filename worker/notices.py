@@ -6,6 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts.repository import dead_letters, notices
 from app.core import clock
+from app.privacy.deadlines import WARN_AHEAD
+from app.privacy.repository import requests
 from worker.channels.base import Envelope, Notice
 
 ITEMS: Final = 25
@@ -19,6 +21,10 @@ async def notice(session: AsyncSession, row: Any, *, envelope: Envelope) -> Noti
             return await _dead_letters(session, row, envelope)
         case "notice.channel_paused":
             return await _channel_paused(session, row, envelope)
+        case "notice.privacy_due":
+            return await _privacy_due(session, row, envelope)
+        case "notice.erasure_failed":
+            return _erasure_failed(row, envelope)
         case _:
             return Notice(
                 envelope=envelope,
@@ -88,5 +94,48 @@ async def _channel_paused(session: AsyncSession, row: Any, envelope: Envelope) -
             "Mend the channel's settings and restart the workers: they try one alert, and a yes lets the others go",
             f"See whether it works: `novahouse channels test {row.channel} --wait`",
             f"Let the waiting alerts go now: `novahouse channels resume {row.channel}`",
+        ),
+    )
+
+
+async def _privacy_due(session: AsyncSession, row: Any, envelope: Envelope) -> Notice:
+    count, first = await requests.due(session, ahead=WARN_AHEAD, limit=ITEMS)
+    return Notice(
+        envelope=envelope,
+        notice_id=row.id,
+        happened_at=row.created_at,
+        title=f"{count} privacy {'request is' if count == 1 else 'requests are'} due within {WARN_AHEAD.days} days",
+        text=(
+            "A request for access, erasure or withdrawal must be answered within a month (GDPR art. 12(3)). These wait "
+            "for a person."
+        ),
+        facts=(("Requests", str(count)),),
+        items=(
+            ("request", "type", "state", "due (UTC)"),
+            *((str(item.id), item.type, item.state, f"{item.due_at:%Y-%m-%d %H:%M}") for item in first),
+        ),
+        more=max(count - len(first), 0),
+        what_to_do=(
+            "See them all: `novahouse privacy list`",
+            "Erase somebody whose address is proved: `novahouse privacy erase --email ADDRESS`",
+        ),
+    )
+
+
+def _erasure_failed(row: Any, envelope: Envelope) -> Notice:
+    return Notice(
+        envelope=envelope,
+        notice_id=row.id,
+        happened_at=row.created_at,
+        title="An erasure found something left and was undone",
+        text=(
+            "After the deletion the search still found the person's address, number or id, so nothing was changed. "
+            "The tables below hold it in words of their own, for example in an operator's reason."
+        ),
+        facts=(("Tables", row.reason or "unknown"),),
+        what_to_do=(
+            "Remove what is left in those tables",
+            "See the requests that wait: `novahouse privacy list`",
+            "Erase again: `novahouse privacy erase --email ADDRESS`, or `--conversation ID`",
         ),
     )

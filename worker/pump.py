@@ -26,13 +26,17 @@ from worker.channels.base import Channel, Health, Message, Outcome, OutcomeKind
 from worker.messages import Messages, Refusal
 from worker.receipts import Receipts
 from worker.retry import ONCE, RetryPolicy, judge
-from worker.settling import BreakerRules, Done, Settler
+from worker.settling import BreakerRules, Done, Settler, receipts_of
 from worker.solo import Solo
 
 DATABASE_RETRY_SECONDS: Final = (0.05, 0.2, 1.0, 2.0, 5.0)
 SHORTEST_WAIT_SECONDS: Final = 0.02
 CLAIM_AHEAD: Final = 3
 """How many alerts are held for each that may be sent at once: one claim of many costs what a claim of one costs."""
+STALE_SECONDS: Final = 0.2
+"""A message that waited longer for its turn asks the guard again."""
+RECEIPT_PATIENCE_SECONDS: Final = 0.05
+"""When a settle takes longer, PostgreSQL may be away: what is delivered meanwhile gets its receipts at once."""
 CLAIM_PATIENCE_SECONDS: Final = 0.02
 """How long the next claim waits for the alerts in hand to become few."""
 
@@ -228,8 +232,11 @@ class Pump:
                 self._spawn(self._send(alert, message, trial=trial, began=began))
 
     async def _send(self, alert: Claimed, message: Message, *, trial: bool, began: float) -> None:
-        outcome = None
+        outcome, written = None, time.monotonic()
         async with self._slots:
+            if time.monotonic() - written > STALE_SECONDS and (ended := await self._ended(alert, trial=trial)):
+                self._done.put_nowait(ended)
+                return
             started, started_at = time.monotonic(), clock.now()
             if self._may_send(began):
                 outcome = await self._fuse.call(lambda: self._channel_sends(message))
@@ -261,6 +268,15 @@ class Pump:
         )
         self._done.put_nowait(Done(alert, settlement, trial, outcome, verdict, halts))
 
+    async def _ended(self, alert: Claimed, *, trial: bool) -> Done | None:
+        """How a message that waited for its turn ended meanwhile: refused by the guard, or not to be asked now."""
+        try:
+            refusal = await self._messages.refusal(alert)
+        except DATABASE_ERRORS as error:
+            _log.warning("guard_failed", channel=self.name, error=type(error).__name__)
+            return _given_back(alert, trial=trial)
+        return _refused(alert, refusal, trial=trial) if refusal else None
+
     def _may_send(self, claim_began: float) -> bool:
         """Whether a send may begin: its lease outlasts it, and its claim passed a gate that knew all that we know."""
         now = time.monotonic()
@@ -276,11 +292,17 @@ class Pump:
 
     async def _settle_for_ever(self) -> None:
         """Settle what is done; what is done meanwhile waits and is settled together."""
+        waiting: list[Done] = []
         while True:
-            batch = [await self._done.get()]
-            while not self._done.empty():
-                batch.append(self._done.get_nowait())
-            await self._settler.settle(self.name, batch)
+            batch = waiting or [await self._done.get()]
+            batch += self._drain_done()
+            waiting = []
+            settling = asyncio.ensure_future(self._settler.settle(self.name, batch))
+            while not (await asyncio.wait({settling}, timeout=RECEIPT_PATIENCE_SECONDS))[0]:
+                more = self._drain_done()
+                await self._receipts.keep(receipts_of(more))
+                waiting += more
+            await settling
             if halts := sum(done.halts for done in batch):
                 self._halts -= halts
                 self._halted_at = time.monotonic()
@@ -291,6 +313,9 @@ class Pump:
                 self._wake.set()
             else:
                 asyncio.get_running_loop().call_later(CLAIM_PATIENCE_SECONDS, self._wake.set)
+
+    def _drain_done(self) -> list[Done]:
+        return [self._done.get_nowait() for _ in range(self._done.qsize())]
 
 
 def _given_back(alert: Claimed, *, trial: bool) -> Done:

@@ -15,6 +15,8 @@ import structlog
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
+from app.core.jobs import RECEIPT_PREFIX
+
 RECEIPT_DAYS: Final = 7
 CAP_SECONDS: Final = 0.25
 REST_SECONDS: Final = 5.0
@@ -64,4 +66,4 @@ class Receipts:
 
 
 def _key(alert_id: UUID) -> str:
-    return f"novahouse:receipt:{alert_id}"
+    return f"{RECEIPT_PREFIX}{alert_id}"

@@ -59,7 +59,7 @@ def judge(outcome: Outcome, *, turn: int, policy: RetryPolicy, rng: random.Rando
         case OutcomeKind.DELIVERED:
             return Verdict("delivered")
         case OutcomeKind.THROTTLED:
-            rest = outcome.retry_after.total_seconds() if outcome.retry_after else THROTTLE_SECONDS
+            rest = THROTTLE_SECONDS if outcome.retry_after is None else outcome.retry_after.total_seconds()
             created_nothing = outcome.error != "idempotency_conflict"  # then a twin of this very request is at work
             rest = max(rest, SHORTEST_REST_SECONDS)
             verdict = Verdict("pending", counts=False, refused=created_nothing, rest_seconds=rest)

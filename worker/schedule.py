@@ -24,6 +24,10 @@ JOB_SECONDS: Final = 30
 _log = structlog.stdlib.get_logger(__name__)
 
 
+class JobError(Exception):
+    """A run failed for a reason of its own, which it has logged. The name of the class is what `status` shows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Something to do at intervals. `run` gives how many rows it touched; running it twice does no harm."""
@@ -57,7 +61,7 @@ class Schedule:
         count, failure = None, None
         try:
             count = await job.run()
-        except DATABASE_ERRORS as error:
+        except (*DATABASE_ERRORS, JobError) as error:
             failure = type(error).__name__
             metrics.JOB_FAILURES.labels(job.name).inc()
             _log.warning("job_failed", job=job.name, error=failure)

@@ -60,6 +60,8 @@ class SteadyWorker(Worker):
             _log.warning("redis_unavailable", error=type(error).__name__)
             self._forget_failed_starts()
             await asyncio.sleep(REDIS_RETRY_SECONDS)
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError  # Python 3.11's wait_for, inside the Redis client, may swallow a SIGTERM's
 
     def _forget_failed_starts(self) -> None:
         """Give back the job slots of starts that Redis interrupted, and drop tasks that ended with its error."""

@@ -78,13 +78,7 @@ class Settler:
 
     async def settle(self, channel: str, batch: Sequence[Done]) -> None:
         """Write until it lands: what became of a send must not be forgotten because the database was away."""
-        await self._receipts.keep(
-            {
-                done.claimed.id: done.outcome.remote_ref
-                for done in batch
-                if done.outcome is not None and done.outcome.kind is OutcomeKind.DELIVERED
-            }
-        )
+        await self._receipts.keep(receipts_of(batch))
         for tried in itertools.count():
             try:
                 ours = await self._write(channel, batch)
@@ -170,6 +164,15 @@ class Settler:
                     paged = pager is not None
                     _log.error("channel_paused", channel=channel, reason=done.reason, paged=pager)
         return paged
+
+
+def receipts_of(batch: Iterable[Done]) -> dict[UUID, str | None]:
+    """The alerts among these that were delivered, with the remote's own ids where it gave some."""
+    return {
+        done.claimed.id: done.outcome.remote_ref
+        for done in batch
+        if done.outcome is not None and done.outcome.kind is OutcomeKind.DELIVERED
+    }
 
 
 async def _settle_run(

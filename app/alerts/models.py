@@ -72,6 +72,7 @@ class DeliveryAttempt(Base):
     """What one attempt came to. Append-only."""
 
     __tablename__ = "delivery_attempt"
+    __table_args__ = (Index("ix_delivery_attempt_started_at", "started_at", postgresql_using="brin"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     alert_id: Mapped[UUID] = mapped_column(ForeignKey("outbound_alert.id", ondelete="CASCADE"), index=True)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.alerts.repository import alerts, dead_letters, erasure, notices
+from app.alerts.repository import alerts, dead_letters, erasure, notices, rounds
 from app.alerts.repository.erasure import LEAD_ERASED
 from app.core.db import AnyRow, ring_when_committed
 
@@ -107,6 +107,14 @@ async def sever(session: AsyncSession, *, conversation_ids: Sequence[UUID]) -> S
 def _has_a_copy(row: AnyRow) -> bool:
     arrived = row.delivered_at is not None or row.ambiguous_since is not None or row.lease_until is not None
     return arrived and row.channel in COPYING_CHANNELS and row.event != LEAD_ERASED
+
+
+async def resume(session: AsyncSession, *, event: str, conversation_id: UUID) -> None:
+    """Let alerts that only a missing consent had ended wait again, and ring for them once this commits."""
+    channels = await rounds.resume(
+        session, conversation_id=conversation_id, event=event, reasons=("consent_refused", "consent_missing")
+    )
+    ring_when_committed(session, channels)
 
 
 async def cancel(

@@ -129,7 +129,46 @@ class Notice:
     """Steps, each one line; commands stand between backticks."""
 
 
-Message: TypeAlias = LeadAlert | Notice
+@dataclass(frozen=True, slots=True)
+class PersonalMail:
+    """A mail to a person about themselves, in their language. Only the mail channel sends it, to `recipient`."""
+
+    envelope: Envelope
+    recipient: str
+    language: str
+    subject: str
+    paragraphs: tuple[str, ...]
+    link: str = ""
+    link_label: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Label and value, below the link."""
+    footer: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    fresh: bool = False
+    """Every attempt says something new, such as another code, so that none may pass for a copy of the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What a recipient got about a person who was erased since, and is to delete (GDPR art. 19)."""
+
+    envelope: Envelope
+    alert_id: UUID
+    """The alert that was sent."""
+    remote_ref: str | None
+    """The remote's own id of what it got, where it gave one."""
+    sent_at: datetime
+    certain: bool
+    """Whether it arrived for certain."""
+
+
+Post: TypeAlias = LeadAlert | Notice
+"""What becomes a new message or a new item."""
+Message: TypeAlias = Post | PersonalMail | Deletion
+
+
+NOT_FOR_THIS_CHANNEL: Final = Outcome(OutcomeKind.PAYLOAD_PERMANENT, error="not_for_this_channel")
+"""What a channel answers to a kind of message that it does not carry."""
 
 
 class Channel(Protocol):

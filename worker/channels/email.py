@@ -7,7 +7,16 @@ import ssl
 
 from pydantic import SecretStr
 
-from worker.channels.base import Message, Outcome, OutcomeKind
+from worker.channels.base import (
+    NOT_FOR_THIS_CHANNEL,
+    Deletion,
+    Health,
+    Message,
+    Outcome,
+    OutcomeKind,
+    PersonalMail,
+    Post,
+)
 from worker.channels.email_message import Mailbox, compose
 from worker.channels.http import TOTAL_SECONDS
 from worker.channels.smtp import Mail, deliver
@@ -15,7 +24,9 @@ from worker.channels.smtp_relay import Relay
 
 
 class EmailChannel:
-    """Messages to the one address behind `recipient`. Each takes a connection of its own.
+    """Messages for us to the one address behind `recipient`, personal mail to the person it is for.
+
+    Each takes a connection of its own.
 
     ValueError when an address or the URL cannot be used.
     """
@@ -38,12 +49,18 @@ class EmailChannel:
 
     async def send(self, message: Message) -> Outcome:
         """Hand the mail over once. Never raises for a fault of the server or of the network."""
-        if self._recipient is None:
+        if isinstance(message, Deletion):
+            return NOT_FOR_THIS_CHANNEL
+        try:
+            recipient = _recipient(message) or self._recipient
+        except ValueError:
+            return Outcome(OutcomeKind.PAYLOAD_PERMANENT, error="address_unusable", health=Health.UNKNOWN)
+        if recipient is None:
             return Outcome(OutcomeKind.DESTINATION_PERMANENT, error="no_recipient")
-        content = compose(message, sender=self._sender, recipient=self._recipient)
+        content = compose(message, sender=self._sender, recipient=recipient)
         return await deliver(
             self._relay,
-            Mail(self._sender.address, self._recipient.address, content),
+            Mail(self._sender.address, recipient.address, content),
             hostname=self._sender.domain,
             tls=self._tls,
             total_seconds=self._total_seconds,
@@ -51,3 +68,8 @@ class EmailChannel:
 
     async def aclose(self) -> None:
         """There is nothing to give back: no connection outlives its mail."""
+
+
+def _recipient(message: Post | PersonalMail) -> Mailbox | None:
+    """Whom a message names itself; None for one that goes to us. ValueError when no mail can be addressed so."""
+    return Mailbox.parse(message.recipient, setting="recipient") if isinstance(message, PersonalMail) else None

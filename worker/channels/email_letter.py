@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.channels import wording
-from worker.channels.base import LeadAlert, Message, Notice
+from worker.channels.base import LeadAlert, Notice, PersonalMail, Post
 
 SUBJECT_PREFIX: Final = "[NovaHouse] "
 WORDS_LIMIT: Final = 2000
@@ -40,8 +40,10 @@ class Letter:
     footer: tuple[str, ...] = ()
 
 
-def letter_of(message: Message) -> Letter:
+def letter_of(message: Post | PersonalMail) -> Letter:
     """The letter for a message."""
+    if isinstance(message, PersonalMail):
+        return _personal(message)
     return _notice(message) if isinstance(message, Notice) else _lead(message)
 
 
@@ -111,6 +113,19 @@ def _notice(notice: Notice) -> Letter:
             wording.local_time_with_zone(notice.happened_at),
             f"notice {wording.short_id(notice.notice_id)} · alert {wording.short_id(notice.envelope.alert_id)}",
         ),
+    )
+
+
+def _personal(mail: PersonalMail) -> Letter:
+    link = (Fact(wording.plain(mail.link_label, 60), mail.link, mail.link),) if mail.link else ()
+    facts = (Fact(wording.plain(label, 60), wording.plain(value, LINE_LIMIT)) for label, value in mail.facts)
+    return Letter(
+        language=mail.language,
+        subject=wording.plain(mail.subject, 150),
+        heading=wording.plain(mail.subject, 150),
+        text="\n\n".join(wording.plain(text, TEXT_LIMIT, lines=True) for text in mail.paragraphs),
+        facts=(*link, *facts),
+        footer=mail.footer,
     )
 
 

@@ -11,7 +11,7 @@ import idna
 
 from app.core import clock
 from worker.channels import wording
-from worker.channels.base import Message
+from worker.channels.base import PersonalMail, Post
 from worker.channels.email_html import as_html
 from worker.channels.email_letter import as_text, letter_of
 
@@ -49,7 +49,7 @@ class Mailbox:
         return f"{self.local}@{self.domain}"
 
 
-def compose(message: Message, *, sender: Mailbox, recipient: Mailbox) -> bytes:
+def compose(message: Post | PersonalMail, *, sender: Mailbox, recipient: Mailbox) -> bytes:
     """The mail, ready for DATA: ASCII only, unless an address itself is not."""
     letter = letter_of(message)
     international = not (sender.local.isascii() and recipient.local.isascii())
@@ -58,12 +58,21 @@ def compose(message: Message, *, sender: Mailbox, recipient: Mailbox) -> bytes:
     mail["To"] = _address(recipient)
     mail["Subject"] = _one_line(letter.subject)
     mail["Date"] = format_datetime(clock.now())
-    mail["Message-ID"] = f"<{message.envelope.alert_id}@{sender.domain}>"
+    mail["Message-ID"] = f"<{_unique(message)}@{sender.domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-NovaHouse-Alert"] = str(message.envelope.alert_id)
+    for name, value in message.headers if isinstance(message, PersonalMail) else ():
+        mail[name] = value
     mail.set_content(as_text(letter), charset="utf-8", cte="quoted-printable")
     mail.add_alternative(as_html(letter), subtype="html", charset="utf-8", cte="quoted-printable")
     return mail.as_bytes()
+
+
+def _unique(message: Post | PersonalMail) -> str:
+    """The same for every attempt, so that a mailbox can tell a repeat, unless each attempt says something new."""
+    envelope = message.envelope
+    fresh = isinstance(message, PersonalMail) and message.fresh
+    return f"{envelope.alert_id}.{envelope.attempt}" if fresh else str(envelope.alert_id)
 
 
 def _address(mailbox: Mailbox) -> Address:

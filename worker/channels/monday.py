@@ -11,15 +11,25 @@ import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import httpx
 import orjson
 from pydantic import SecretStr
 
 from app.core import clock
-from worker.channels.base import Envelope, Message, Outcome, OutcomeKind
+from worker.channels.base import (
+    NOT_FOR_THIS_CHANNEL,
+    Deletion,
+    Envelope,
+    Health,
+    Message,
+    Outcome,
+    OutcomeKind,
+    PersonalMail,
+)
 from worker.channels.http import TOTAL_SECONDS, USER_AGENT, Reply, post
-from worker.channels.monday_errors import classify, classify_lookup, without_effect
+from worker.channels.monday_errors import classify, classify_deletion, classify_lookup, without_effect
 from worker.channels.monday_item import column_ids, column_values, item_name
 
 API_VERSION: Final = "2026-10"
@@ -36,6 +46,8 @@ LOOKUP: Final = (
     "query ($board: ID!, $column: String!, $values: [String]!) { items_page_by_column_values"
     "(board_id: $board, limit: 1, columns: [{column_id: $column, column_values: $values}]) { items { id } } }"
 )
+DELETION: Final = "mutation ($item: ID!) { delete_item(item_id: $item) { id } }"
+"""developer.monday.com/api-reference/reference/items, "Delete item"."""
 ANSWERS_KEPT: Final = timedelta(minutes=30)
 """How long monday answers a repeated Idempotency-Key from memory."""
 
@@ -72,11 +84,17 @@ class MondayChannel:
         )
 
     async def send(self, message: Message) -> Outcome:
-        """Create the item once, unless it is there already. Never raises for a fault of monday or of the network."""
+        """Create the item once, unless it is there already, or delete it. Never raises for a fault of the remote."""
+        if isinstance(message, PersonalMail):
+            return NOT_FOR_THIS_CHANNEL
         deadline = asyncio.get_running_loop().time() + self._total_seconds
+        if isinstance(message, Deletion):
+            return await self._delete(message, deadline)
         column = self._columns.get("alert_id")
-        if column is not None and _beyond_memory(message.envelope, self._total_seconds):
-            found = await self._find(column, message.envelope, deadline)
+        if column is not None and _unrecognised(message.envelope, self._total_seconds):
+            found = await self._find(column, message.envelope.alert_id, deadline)
+            if isinstance(found, str):
+                return Outcome(OutcomeKind.DELIVERED, status=int(httpx.codes.OK), remote_ref=found)
             if found is not None:
                 return found
         variables = {
@@ -87,16 +105,26 @@ class MondayChannel:
         reply = await self._ask(MUTATION, variables, deadline, key=idempotency_key(message.envelope))
         return reply if isinstance(reply, Outcome) else classify(reply)
 
-    async def _find(self, column: str, envelope: Envelope, deadline: float) -> Outcome | None:
-        """DELIVERED when the item is there, None when it is not, else why we don't know."""
-        variables = {"board": self._board_id, "column": column, "values": [str(envelope.alert_id)]}
+    async def _delete(self, deletion: Deletion, deadline: float) -> Outcome:
+        """Take the item of an alert off the board; one that is not there is what was wanted."""
+        item_id: str | Outcome | None = deletion.remote_ref
+        if item_id is None:
+            column = self._columns.get("alert_id")
+            if column is None:
+                return Outcome(OutcomeKind.PAYLOAD_PERMANENT, error="no_alert_id_column", health=Health.UNKNOWN)
+            item_id = await self._find(column, deletion.alert_id, deadline)
+        if item_id is None:
+            return Outcome(OutcomeKind.DELIVERED, status=int(httpx.codes.OK))
+        if isinstance(item_id, Outcome):
+            return item_id
+        reply = await self._ask(DELETION, {"item": item_id}, deadline)
+        return without_effect(reply) if isinstance(reply, Outcome) else classify_deletion(reply)
+
+    async def _find(self, column: str, alert_id: UUID, deadline: float) -> str | Outcome | None:
+        """The item's id when it is there, None when it is not, else why we don't know."""
+        variables = {"board": self._board_id, "column": column, "values": [str(alert_id)]}
         reply = await self._ask(LOOKUP, variables, deadline)
-        if isinstance(reply, Outcome):
-            return without_effect(reply)
-        found = classify_lookup(reply)
-        if isinstance(found, str):
-            return Outcome(OutcomeKind.DELIVERED, status=reply.status, remote_ref=found)
-        return found
+        return without_effect(reply) if isinstance(reply, Outcome) else classify_lookup(reply)
 
     async def _ask(
         self, query: str, variables: dict[str, Any], deadline: float, *, key: str | None = None
@@ -123,7 +151,10 @@ def idempotency_key(envelope: Envelope) -> str:
     return f"{envelope.alert_id}:{envelope.generation}"
 
 
-def _beyond_memory(envelope: Envelope, seconds: float) -> bool:
-    """Whether monday may have forgotten, by the end of a send of that length, an item it may have created."""
+def _unrecognised(envelope: Envelope, seconds: float) -> bool:
+    """Whether monday would not know again, by the end of a send of that length, an item it may have created: it has
+    forgotten, or the item was made under an earlier generation's key."""
     since = envelope.ambiguous_since
-    return since is not None and clock.now() + timedelta(seconds=seconds) > since + ANSWERS_KEPT
+    if since is None:
+        return False
+    return envelope.generation > 1 or clock.now() + timedelta(seconds=seconds) > since + ANSWERS_KEPT

@@ -57,6 +57,9 @@ _KINDS: Final[dict[str, OutcomeKind]] = {
 }
 """monday's codes in lower case without separators: it writes one and the same code in several ways."""
 
+_ABSENT: Final = frozenset({"resourcenotfoundexception", "invaliditemidexception", "itemnotfoundexception"})
+"""What monday says, in lower case without separators, of an item that is not there."""
+
 _TEXTS: Final[tuple[tuple[str, str], ...]] = (
     ("complexity budget exhausted", "ComplexityException"),
     ("not authenticated", "NotAuthenticated"),
@@ -98,6 +101,18 @@ def classify_lookup(reply: Reply) -> str | Outcome | None:
             return None
         if ids[0] is not None:
             return ids[0]
+    return without_effect(_failure(reply, errors, None))
+
+
+def classify_deletion(reply: Reply) -> Outcome:
+    """DELIVERED when the item is gone, by this request or before. Deleting twice does no harm: never AMBIGUOUS."""
+    body = _parsed(reply)
+    errors = list(_errors(body))
+    data = body.get("data")
+    deleted = _id_of(data.get("delete_item")) if isinstance(data, dict) else None
+    absent = bool(errors) and all(re.sub(r"[^a-z]", "", error["code"].lower()) in _ABSENT for error in errors)
+    if reply.status == httpx.codes.OK and ((deleted is not None and not errors) or absent):
+        return Outcome(OutcomeKind.DELIVERED, status=reply.status)
     return without_effect(_failure(reply, errors, None))
 
 

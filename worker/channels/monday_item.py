@@ -39,7 +39,7 @@ from typing import Any, Final
 import orjson
 
 from worker.channels import wording
-from worker.channels.base import LeadAlert, Message, Notice
+from worker.channels.base import LeadAlert, Notice, Post
 
 ITEM_NAME_LIMIT: Final = 255
 TEXT_LIMIT: Final = 255
@@ -82,14 +82,14 @@ def column_ids(overrides: Mapping[str, str]) -> dict[str, str]:
     return columns
 
 
-def item_name(message: Message) -> str:
+def item_name(message: Post) -> str:
     """The item's name, never empty and within monday's 255 characters."""
     if isinstance(message, Notice):
         return wording.plain(message.title, ITEM_NAME_LIMIT) or f"Notice {wording.short_id(message.notice_id)}"
     return wording.plain(message.name, ITEM_NAME_LIMIT) or f"Lead {wording.short_id(message.lead_id)}"
 
 
-def column_values(message: Message, columns: Mapping[str, str]) -> str:
+def column_values(message: Post, columns: Mapping[str, str]) -> str:
     """The `column_values` argument: JSON text, keyed by the board's column ids, without empty values."""
     fields = _notice_values(message) if isinstance(message, Notice) else _lead_values(message)
     values = {columns[field]: value for field, value in fields.items() if value and field in columns}

@@ -12,7 +12,7 @@ import httpx
 import orjson
 from pydantic import SecretStr
 
-from worker.channels.base import Message, Outcome, OutcomeKind
+from worker.channels.base import NOT_FOR_THIS_CHANNEL, Message, Outcome, OutcomeKind, PersonalMail
 from worker.channels.http import TOTAL_SECONDS, USER_AGENT, Reply, by_status, post
 from worker.channels.slack_message import render
 
@@ -62,6 +62,8 @@ class SlackChannel:
 
     async def send(self, message: Message) -> Outcome:
         """Post the message once. Never raises for a fault of Slack or of the network."""
+        if isinstance(message, PersonalMail):
+            return NOT_FOR_THIS_CHANNEL
         reply = await post(
             self._client,
             self._url,

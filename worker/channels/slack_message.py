@@ -5,8 +5,8 @@ A visitor's own text goes into plain_text objects only; mrkdwn holds our words a
 
 from typing import Any, Final
 
-from worker.channels import slack_notice, wording
-from worker.channels.base import LeadAlert, Message, Notice
+from worker.channels import slack_deletion, slack_notice, wording
+from worker.channels.base import Deletion, LeadAlert, Notice, Post
 from worker.channels.slack_blocks import (
     FALLBACK_LIMIT,
     FIELD_LIMIT,
@@ -24,9 +24,11 @@ WORDS_LIMIT: Final = 1500
 REPEAT_MARK: Final = "możliwe powtórzenie"
 
 
-def render(message: Message) -> dict[str, Any]:
+def render(message: Post | Deletion) -> dict[str, Any]:
     """The payload for an incoming webhook. Slack accepts it whatever the texts in the message are."""
-    if isinstance(message, Notice):
+    if isinstance(message, Deletion):
+        blocks, fallback = slack_deletion.blocks(message), slack_deletion.fallback(message)
+    elif isinstance(message, Notice):
         blocks, fallback = slack_notice.blocks(message), slack_notice.fallback(message)
     else:
         blocks, fallback = _blocks(message), _fallback(message)

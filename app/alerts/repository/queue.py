@@ -213,21 +213,21 @@ WITH s AS MATERIALIZED (
         delivered_at = CASE WHEN s.state = 'delivered' THEN now() END,
         lease_token = NULL, lease_until = NULL
     FROM s WHERE a.id = s.id AND a.lease_token = s.token
-    RETURNING a.id, a.channel
+    RETURNING a.id, a.channel, s.token  -- one batch may hold a lapsed claim and the present one of the same alert
 ), attempts AS (
     INSERT INTO delivery_attempt (alert_id, attempt, outcome, status, error, started_at, duration_ms)
     SELECT s.id, s.attempt, s.outcome, s.status, s.error, s.started_at, s.duration_ms
-    FROM s JOIN settled USING (id) WHERE s.started_at IS NOT NULL
+    FROM s JOIN settled USING (id, token) WHERE s.started_at IS NOT NULL
 ), letters AS (
     INSERT INTO dead_letter_queue (id, alert_id, channel, status, reason, closed_at)
     SELECT gen_random_uuid(), s.id, settled.channel, s.letter, COALESCE(s.error, s.outcome),
            CASE WHEN s.letter <> 'pending' THEN now() END
-    FROM s JOIN settled USING (id) WHERE s.letter IS NOT NULL
+    FROM s JOIN settled USING (id, token) WHERE s.letter IS NOT NULL
     ON CONFLICT (alert_id) DO UPDATE
     SET status = EXCLUDED.status, reason = EXCLUDED.reason, closed_at = EXCLUDED.closed_at
 ), closed AS (
     UPDATE dead_letter_queue d SET status = s.state, closed_at = now()
-    FROM s JOIN settled USING (id)
+    FROM s JOIN settled USING (id, token)
     WHERE d.alert_id = s.id AND s.letter IS NULL AND s.state IN ('delivered', 'cancelled')
 ), healed AS (
     UPDATE channel_gate SET failures = 0 WHERE channel = $2 AND epoch = $3 AND failures > 0
@@ -320,9 +320,10 @@ SELECT extract(epoch FROM GREATEST(
     CASE WHEN g.open_until IS NOT NULL OR g.trial_at IS NOT NULL THEN g.probe_until END,
     g.next_slot_at + $2::interval) - now())::float8,
     g.open_until IS NOT NULL OR g.trial_at IS NOT NULL
-FROM channel_gate g, (
+FROM channel_gate g, LATERAL (
     SELECT next_attempt_at FROM outbound_alert
-    WHERE channel = $1 AND state = 'pending' AND crashes < {SUSPECT_CRASHES}
+    WHERE channel = $1 AND state = 'pending'
+      AND (crashes < {SUSPECT_CRASHES} OR g.open_until IS NOT NULL OR g.trial_at IS NOT NULL)  -- a trial may be one
     ORDER BY next_attempt_at LIMIT 1) first
 WHERE g.channel = $1 AND (g.paused_at IS NULL OR g.trial_at IS NOT NULL)
 """

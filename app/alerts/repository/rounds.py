@@ -61,6 +61,26 @@ async def begin_round(session: AsyncSession, alert_id: UUID) -> None:
     await _reopen(session, [alert_id])
 
 
+async def resume(session: AsyncSession, *, conversation_id: UUID, event: str, reasons: Collection[str]) -> list[str]:
+    """Give alerts that were cancelled for one of these reasons a new round; gives their channels."""
+    resumed = (
+        await session.execute(
+            update(OutboundAlert)
+            .where(
+                OutboundAlert.conversation_id == conversation_id,
+                OutboundAlert.event == event,
+                OutboundAlert.state == "cancelled",
+                OutboundAlert.last_error.in_(reasons),
+            )
+            .values(**_NEW_ROUND, next_attempt_at=func.now())
+            .returning(OutboundAlert.id, OutboundAlert.channel),
+            execution_options=_NO_SYNC,
+        )
+    ).all()
+    await _reopen(session, [row.id for row in resumed])
+    return [row.channel for row in resumed]
+
+
 async def hasten(session: AsyncSession, alert_id: UUID) -> bool:
     """Make a locked alert due now that would be due later; whether it was."""
     hastened = await session.scalar(
