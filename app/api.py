@@ -8,16 +8,28 @@ from app.alerts.routes.dead_letters import router as dead_letters
 from app.alerts.routes.metrics import router as metrics
 from app.alerts.routes.status import router as status
 from app.consent.routes import router as consent
+from app.conversations.audit_routes import router as audit
+from app.conversations.consent_routes import router as answers
 from app.conversations.offer_routes import router as offer
 from app.conversations.routes import router as chat
+from app.conversations.unsubscribe_routes import router as unsubscribe
 from app.leads.routes import router as leads
 from app.operations.routes import router as operator_actions
+from app.privacy.page_routes import router as privacy_pages
+from app.privacy.routes import chat_router as chat_privacy
+from app.privacy.routes import router as privacy
 from app.web.health import router as health
 
 ROUTERS: tuple[APIRouter, ...] = (
     chat,
+    chat_privacy,
     offer,
     consent,
+    answers,
+    unsubscribe,
+    audit,
+    privacy,
+    privacy_pages,
     leads,
     alerts,
     dead_letters,
@@ -31,7 +43,10 @@ ROUTERS: tuple[APIRouter, ...] = (
 TAGS = [
     {"name": "chat", "description": "A visitor's conversation."},
     {"name": "offer", "description": "Packages and prices, for anyone."},
-    {"name": "consent", "description": "What we ask people to agree to."},
+    {"name": "consent", "description": "What we ask people to agree to, and what a visitor answered."},
+    {"name": "unsubscribe", "description": "No more marketing, for anyone, without a login."},
+    {"name": "audit", "description": "Proof of what people decided, and that nobody changed it. For operators."},
+    {"name": "privacy", "description": "Access, erasure and withdrawal, for whoever proves an address."},
     {"name": "leads", "description": "Visitors with contact data. For operators."},
     {"name": "alerts", "description": "Messages to sales and their delivery. For operators."},
     {"name": "dead_letters", "description": "Alerts that were not delivered at once, and what to do. For operators."},

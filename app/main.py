@@ -12,13 +12,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
 from app.api import ROUTERS, TAGS
+from app.consent.anchor import Anchor
+from app.consent.audit import Auditor
 from app.consent.service import Texts
+from app.conversations.consents import Reach
 from app.conversations.service import Chat
 from app.core.db import Database
 from app.core.jobs import Doorbell, arq_redis
 from app.core.logging import configure_logging
 from app.core.settings import Settings, SettingsError, read_settings
 from app.engine.engine import Engine
+from app.privacy.office import Office
+from app.privacy.replay import Watch
 from app.web.drain import Drain
 from app.web.handlers import install_handlers
 from app.web.middleware import RequestMiddleware
@@ -59,9 +64,10 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             app.state.database = database
             app.state.doorbell = doorbell
             app.state.consent_texts = texts
-            app.state.chat = Chat(
-                database=database, engine=Engine.load(), texts=texts, alert_channels=settings.alert_channels
-            )
+            app.state.chat = Chat(database=database, engine=Engine.load(), texts=texts, reach=Reach.of(settings))
+            app.state.auditor = Auditor(database=database, anchor=Anchor.of(settings))
+            app.state.privacy = Office.of(settings, database=database, doorbell=doorbell)
+            app.state.erasures_behind = Watch(database, app.state.privacy.ledger).behind
             app.state.drain = Drain(settings.drain_seconds)
             app.state.drain.install()
             yield

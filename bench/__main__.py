@@ -21,7 +21,7 @@ from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
 from app.devstack.process import DevstackError
 from app.devstack.redis import EmbeddedRedis
-from bench import alerts, chat, engine, latency, start, wrk
+from bench import alerts, audit, chat, engine, latency, purge, start, wrk
 from bench.processes import ROOT, BenchError, module, serving
 from bench.report import Report, progress
 
@@ -37,13 +37,34 @@ class Size:
     alert_rounds: int
     alerts: int
     latency_seconds: int
+    audit_rows: int
+    audit_rounds: int
+    purge_rows: int
 
 
 FULL = Size(
-    engine_rounds=50, chat_rounds=5, chat_seconds=6, sessions=2_000, alert_rounds=3, alerts=1_000, latency_seconds=20
+    engine_rounds=50,
+    chat_rounds=5,
+    chat_seconds=6,
+    sessions=2_000,
+    alert_rounds=3,
+    alerts=1_000,
+    latency_seconds=20,
+    audit_rows=300_000,
+    audit_rounds=3,
+    purge_rows=1_000_000,
 )
 QUICK = Size(
-    engine_rounds=10, chat_rounds=2, chat_seconds=2, sessions=500, alert_rounds=1, alerts=300, latency_seconds=4
+    engine_rounds=10,
+    chat_rounds=2,
+    chat_seconds=2,
+    sessions=500,
+    alert_rounds=1,
+    alerts=300,
+    latency_seconds=4,
+    audit_rows=50_000,
+    audit_rounds=1,
+    purge_rows=100_000,
 )
 
 
@@ -86,6 +107,10 @@ def _measure(folder: Path, report: Report, size: Size) -> None:
     with EmbeddedPostgres(folder / "postgres", durable=True) as postgres, EmbeddedRedis(folder / "redis") as redis:
         _migrate(postgres.url)
         alerts_url = asyncio.run(_copy(postgres, "bench_alerts"))
+        audit_url = asyncio.run(_copy(postgres, "bench_audit"))
+        purge_url = asyncio.run(_copy(postgres, "bench_purge"))
+        progress("the audit log")
+        asyncio.run(audit.measure(audit_url, report, rounds=size.audit_rounds, rows=size.audit_rows))
         with serving(
             lambda port: module("bench.receiver", str(port), environment={}, log=folder / "receiver.log"), path="/"
         ) as receiver:
@@ -110,6 +135,10 @@ def _measure(folder: Path, report: Report, size: Size) -> None:
             asyncio.run(
                 latency.measure(environment, folder, report, receiver=receiver.base, seconds=size.latency_seconds)
             )
+            environment |= {"DATABASE_URL": purge_url}
+            progress(f"the purge of {size.purge_rows:,} rows")
+            asyncio.run(purge.measure(environment, report, rows=size.purge_rows))
+            purge.measure_chat(environment, folder, report, rows=size.purge_rows, sessions=size.sessions)
 
 
 def _migrate(url: str) -> None:
@@ -119,7 +148,7 @@ def _migrate(url: str) -> None:
 
 
 async def _copy(postgres: EmbeddedPostgres, name: str) -> str:
-    """A second migrated database, so that the chat's alerts are not the worker's; gives its URL."""
+    """Another migrated database, so that what is measured in it is not the chat's; gives its URL."""
     connection = await asyncpg.connect(postgres.url_of("postgres"))
     try:
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE novahouse")

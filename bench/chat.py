@@ -34,7 +34,7 @@ end
 
 
 @dataclass(slots=True)
-class _Target:
+class Target:
     """Something to load, and what the rounds so far came to."""
 
     url: str
@@ -43,6 +43,7 @@ class _Target:
     loads: list[wrk.Load] = field(default_factory=list)
 
     def load(self, seconds: int) -> wrk.Load:
+        """Load it for so long, going on where the last load ended."""
         found = wrk.run(self.url, script=self.script, first=self.sent, seconds=seconds, connections=CONNECTIONS)
         self.sent += found.requests + CONNECTIONS  # those in flight when wrk stopped may have been stored
         return found
@@ -57,27 +58,27 @@ def measure(
         http_server("app.main:app", environment=environment, log=folder / "chat.log", path="/health/ready") as ours,
     ):
         progress(f"opening {2 * sessions} sessions")
-        tokens = _open_sessions(ours.base, 2 * sessions)
+        tokens = open_sessions(ours.base, 2 * sessions)
         chat = f"{ours.base}/v1/chat/messages"
         said = json.dumps({"session_id": "WHO", "text": TYPICAL})
         targets = {
-            "floor": _target(folder / "floor.lua", f"{floor.base}/chat", heads=[""] * sessions, talks=[[said]]),
-            "chat": _target(folder / "chat.lua", chat, heads=tokens[:sessions], talks=[[_message(TYPICAL)]]),
-            "mixed": _target(
+            "floor": target(folder / "floor.lua", f"{floor.base}/chat", heads=[""] * sessions, talks=[[said]]),
+            "chat": target(folder / "chat.lua", chat, heads=tokens[:sessions], talks=[[message(TYPICAL)]]),
+            "mixed": target(
                 folder / "mixed.lua",
                 chat,
                 heads=tokens[sessions:],
-                talks=[[_message(text) for text in talk] for talk in CONVERSATIONS],
+                talks=[[message(text) for text in talk] for talk in CONVERSATIONS],
             ),
         }
-        for target in targets.values():
-            target.load(WARM_UP_SECONDS)
+        for each in targets.values():
+            each.load(WARM_UP_SECONDS)
         for _ in range(rounds):
-            for name, target in targets.items():
-                load = target.load(seconds)
-                target.loads.append(load)
+            for name, each in targets.items():
+                load = each.load(seconds)
+                each.loads.append(load)
                 progress(f"{name:<6} {load.requests_per_second:7.0f} requests/s, p99 {load.p99_ms:6.1f} ms")
-    _tell(report, {name: target.loads for name, target in targets.items()})
+    _tell(report, {name: each.loads for name, each in targets.items()})
 
 
 def _tell(report: Report, loads: Mapping[str, Sequence[wrk.Load]]) -> None:
@@ -101,11 +102,12 @@ def _slowest(pairs: Iterable[tuple[wrk.Load, wrk.Load]]) -> list[float]:
     return [ours.p99_ms / floor.p99_ms for ours, floor in pairs]
 
 
-def _message(text: str) -> str:
+def message(text: str) -> str:
+    """The body that says `text`."""
     return json.dumps({"text": text})
 
 
-def _open_sessions(base: str, count: int) -> list[str]:
+def open_sessions(base: str, count: int) -> list[str]:
     """Open conversations; gives the header that speaks in each."""
     with httpx.Client(base_url=base, trust_env=False) as client, ThreadPoolExecutor(_THREADS) as pool:
 
@@ -116,7 +118,8 @@ def _open_sessions(base: str, count: int) -> list[str]:
         return list(pool.map(open_one, range(count)))
 
 
-def _target(script: Path, url: str, *, heads: Sequence[str], talks: Sequence[Sequence[str]]) -> _Target:
+def target(script: Path, url: str, *, heads: Sequence[str], talks: Sequence[Sequence[str]]) -> Target:
+    """What wrk is to say at `url`: each of `heads` speaks in one conversation, by turns of `talks`."""
     parts = httpx.URL(url)
     start = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc.decode()}\r\nContent-Type: application/json\r\n"
     script.write_text(
@@ -126,7 +129,7 @@ def _target(script: Path, url: str, *, heads: Sequence[str], talks: Sequence[Seq
         ),
         encoding="utf-8",
     )
-    return _Target(url, script)
+    return Target(url, script)
 
 
 def _lua(items: Iterable[str]) -> str:

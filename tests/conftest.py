@@ -92,6 +92,7 @@ DO $$
 DECLARE name text; filled boolean;
 BEGIN
     ALTER TABLE consent_audit_log DISABLE TRIGGER ALL;
+    GRANT TRUNCATE ON consent_audit_log TO CURRENT_USER;
     FOR name IN SELECT tablename FROM pg_tables
                 WHERE schemaname = 'public' AND tablename <> ALL ('{{{",".join(_KEPT)}}}')
     LOOP
@@ -103,6 +104,7 @@ BEGIN
     UPDATE consent_audit_head SET seq = 0, row_hash = decode(repeat('00', 32), 'hex');
     ALTER TABLE consent_audit_log ENABLE ALWAYS TRIGGER consent_audit_rows;
     ALTER TABLE consent_audit_log ENABLE ALWAYS TRIGGER consent_audit_truncate;
+    REVOKE TRUNCATE ON consent_audit_log FROM CURRENT_USER;
 END $$
 """
 

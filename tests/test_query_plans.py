@@ -12,9 +12,11 @@ from alembic import command
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.alerts.repository import alerts, dead_letters, gate, notices, queue
+from app.alerts.repository import alerts, dead_letters, gate, notices, queue, rounds
+from app.consent import audit_repository as audit
 from app.consent import repository as consent
 from app.conversations import repository as conversations
+from app.conversations import unsubscribe_repository as unsubscribes
 from app.core import clock
 from app.core.db import Database
 from app.core.settings import Settings
@@ -24,7 +26,17 @@ from app.operations import repository as operations
 from tests.conftest import alembic_config, new_database, run_sql
 
 ROWS = 20_000
-SMALL = frozenset({"consent_text", "channel_gate", "consent_audit_head", "scheduled_job", "operator_notice", "suppression"})
+SMALL = frozenset(
+    {
+        "consent_text",
+        "channel_gate",
+        "consent_audit_head",
+        "scheduled_job",
+        "operator_notice",
+        "suppression",
+        "unsubscribe_request",
+    }
+)
 """Tables that hold a handful of rows: reading them whole is right."""
 
 _FILL = f"""
@@ -46,6 +58,10 @@ INSERT INTO dead_letter_queue (id, alert_id, channel, reason)
 SELECT gen_random_uuid(), md5('alert' || n)::uuid, 'slack', 'http_500' FROM generate_series(1, {ROWS}) n;
 INSERT INTO operator_action (id, actor, action, target)
 SELECT gen_random_uuid(), 'key:admin', 'dead_letter.retry', n::text FROM generate_series(1, {ROWS}) n;
+INSERT INTO consent_audit_log (seq, at, event, subject_ref, surface, prev_hash, row_hash)
+SELECT n, now(), 'consent.granted', md5(n::text)::uuid, 'chat', '', '' FROM generate_series(1, {ROWS}) n;
+INSERT INTO consent_evidence (audit_seq, conversation_id, salt)
+SELECT n, md5(n::text)::uuid, '' FROM generate_series(1, {ROWS}) n;
 """
 
 Query = Callable[[AsyncSession], Awaitable[Any]]
@@ -90,6 +106,17 @@ QUERIES: dict[str, Query] = {
     "capture": lambda s: leads.upsert(s, conversation_id=_id(), values={"score": 1, "language": "pl"}),
     "set consent": lambda s: consent.set_state(s, conversation_id=_id(), purpose="rodo", granted=True, audit_seq=1),
     "consent texts": consent.current_texts,
+    "current answers": lambda s: consent.current(s, _id()),
+    "last decision": lambda s: consent.last_event(s, _id()),
+    "is suppressed": lambda s: consent.is_suppressed(s, [b"x"]),
+    "lock by token": lambda s: conversations.lock_by_token(s, b"x"),
+    "lock conversations": lambda s: conversations.lock(s, [_id(), uuid4()]),
+    "consents of a lead": lambda s: leads.set_consents(s, _id(), rodo=True, marketing=None),
+    "resume": lambda s: rounds.resume(s, conversation_id=_id(), event="lead.captured", reasons=["consent_refused"]),
+    "ask to unsubscribe": lambda s: unsubscribes.ask(s, address="a@b.pl", address_hmac=b"x", key_id="x"),
+    "next to unsubscribe": unsubscribes.next_request,
+    "who has this address": lambda s: unsubscribes.with_address(s, "a@b.pl", granted_until=None, limit=20),
+    "who agreed with this address": lambda s: unsubscribes.with_address(s, "a@b.pl", granted_until=9, limit=20),
     "alerts page": lambda s: alerts.page(s, channel=None, state=None, before=(clock.now(), _id()), limit=50),
     "dead letters due": dead_letters.release_due,
     "dead letters to tell of": dead_letters.unreported,
@@ -99,6 +126,9 @@ QUERIES: dict[str, Query] = {
     "waiting": lambda s: notices.waiting(s, "slack"),
     "begin a run": lambda s: operations.begin_run(s, name="x", every=LEASE, slack=LEASE),
     "end a run": lambda s: operations.end_run(s, name="x", count=1, error=None),
+    "audit of a person": lambda s: audit.page(
+        s, subject_refs=conversations.ids_of_address("a@b.pl"), before=9, limit=50
+    ),
     "operators' actions": lambda s: operations.actions(s, target="x", before=(clock.now(), _id()), limit=50),
 }
 
@@ -108,6 +138,8 @@ DRIVER_QUERIES: dict[str, DriverQuery] = {
     "last words": lambda c: conversations.last_words(c, [_id()]),
     "several leads": lambda c: leads.many(c, [_id(), uuid4()]),
     "consent of": lambda c: consent.granted(c, conversation_ids=[_id()]),
+    "an audit entry": lambda c: audit.row_hash(c, 5),
+    "stray evidence": lambda c: audit.stray_evidence(c, last=ROWS),
     "suppressed": lambda c: consent.suppressed(c, [b"x"]),
     "claim": lambda c: queue.claim(c, "slack", token=uuid4(), lease=LEASE, limit=10, pace=None),
     "paced claim": lambda c: queue.claim(c, "slack", token=uuid4(), lease=LEASE, limit=10, pace=PACE),

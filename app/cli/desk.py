@@ -32,6 +32,7 @@ class Desk:
 
     settings: Settings
     database: Database
+    doorbell: Doorbell
     actor: str
     """Who gives the command, as in `operator_action.actor`."""
 
@@ -79,7 +80,7 @@ async def _run(settings: Settings, work: Callable[[Desk], Awaitable[T]]) -> T:
         cleanup.push_async_callback(doorbell.aclose)
         database = Database(settings.database_url, pool_size=1, ring=doorbell)
         cleanup.push_async_callback(database.dispose)
-        result = await work(Desk(settings=settings, database=database, actor=f"cli:{_user()}"))
+        result = await work(Desk(settings=settings, database=database, doorbell=doorbell, actor=f"cli:{_user()}"))
     if doorbell.failures:
         typer.echo(
             "novahouse: done, but Redis does not answer at REDIS_URL: "

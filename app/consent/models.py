@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db import Base
@@ -49,6 +49,7 @@ class ConsentAudit(Base):
     """
 
     __tablename__ = "consent_audit_log"
+    __table_args__ = (Index("ix_consent_audit_log_at", "at", postgresql_using="brin"),)
 
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
@@ -105,4 +106,22 @@ class Suppression(Base):
     key_id: Mapped[str] = mapped_column(Text, primary_key=True)
     scope: Mapped[str] = mapped_column(Text, primary_key=True)
     reason: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class UnsubscribeRequest(Base):
+    """An address that was unsubscribed and whose conversations do not all say so yet.
+
+    The suppression list has it already, so nothing is sent. When the work is done the row goes, and with it the
+    address.
+    """
+
+    __tablename__ = "unsubscribe_request"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    address: Mapped[str] = mapped_column(Text)
+    added: Mapped[bool]
+    """Whether this request put the address on the suppression list, which the audit log has yet to say."""
+    audit_seq: Mapped[int] = mapped_column(BigInteger)
+    """The newest audit entry when it was asked for: consents given later, which lift the suppression, stay."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

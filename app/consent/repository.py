@@ -1,6 +1,7 @@
 """Every query of consent."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -9,7 +10,8 @@ from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.consent.models import ConsentEvidence, ConsentState, ConsentText, Suppression
+from app.consent.models import ConsentAudit, ConsentAuditHead, ConsentEvidence, ConsentState, ConsentText, Suppression
+from app.core.db import AnyRow
 
 
 async def current_texts(session: AsyncSession) -> Sequence[Row[str, str, int, str, str]]:
@@ -28,7 +30,7 @@ async def append_audit(
     *,
     event: str,
     subject_ref: UUID,
-    purpose: str,
+    purpose: str | None,
     text_version: int | None,
     text_sha256: str | None,
     locale: str | None,
@@ -64,6 +66,44 @@ async def answers(session: AsyncSession, conversation_id: UUID) -> dict[str, boo
     return {row.purpose: row.granted for row in rows}
 
 
+async def current(session: AsyncSession, conversation_id: UUID) -> Sequence[AnyRow]:
+    """The latest answers with the text that each was given to: purpose, granted, decided_at, text_version, text_sha256.
+
+    Version and hash are null where no text stood before the person's eyes.
+    """
+    return (
+        await session.execute(
+            select(
+                ConsentState.purpose,
+                ConsentState.granted,
+                ConsentState.decided_at,
+                ConsentAudit.text_version,
+                ConsentAudit.text_sha256,
+            )
+            .join(ConsentAudit, ConsentAudit.seq == ConsentState.audit_seq, isouter=True)
+            .where(ConsentState.conversation_id == conversation_id)
+        )
+    ).all()
+
+
+async def last_event(session: AsyncSession, subject_ref: UUID) -> Row[str, datetime] | None:
+    """The newest entry of the audit log about somebody: its event and when."""
+    return (
+        await session.execute(
+            select(ConsentAudit.event, ConsentAudit.at)
+            .where(ConsentAudit.subject_ref == subject_ref)
+            .order_by(ConsentAudit.seq.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+
+
+async def is_suppressed(session: AsyncSession, digests: Collection[bytes]) -> bool:
+    """Whether an address, given under every key, is on the suppression list."""
+    found = await session.execute(select(Suppression.key_id).where(Suppression.address_hmac.in_(digests)).limit(1))
+    return found.one_or_none() is not None
+
+
 async def add_evidence(
     session: AsyncSession,
     *,
@@ -90,6 +130,11 @@ async def suppress(session: AsyncSession, *, address_hmac: bytes, key_id: str, r
         .returning(Suppression.key_id)
     )
     return inserted.one_or_none() is not None
+
+
+async def lock_chain(session: AsyncSession) -> None:
+    """Come before or after every other transaction that appends to the audit log."""
+    await session.execute(select(ConsentAuditHead.seq).with_for_update())
 
 
 async def lift(session: AsyncSession, digests: Collection[bytes]) -> bool:

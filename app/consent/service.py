@@ -12,14 +12,13 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.consent import repository
+from app.consent.suppression import suppressed_addresses
 from app.core.keys import KeyRing
 
 IPV4: Final = 4
 IPV4_BITS: Final = 24
 IPV6_BITS: Final = 48
 USER_AGENT_CHARACTERS: Final = 300
-ADDRESS_USE: Final = "address"
-"""The use of `KeyRing` under which addresses are hashed for the suppression list."""
 
 Purpose = Literal["rodo", "marketing_email", "marketing_phone"]
 Locale = Literal["pl", "en"]
@@ -105,6 +104,11 @@ class Texts:
     def get(self, purpose: Purpose, locale: Locale) -> Text:
         """The current text. Raises KeyError for a purpose or locale that has none."""
         return self._texts[purpose, locale]
+
+    def find(self, purpose: Purpose, *, version: int, sha256: str) -> Text | None:
+        """The current text with this version and hash, in whichever language; None when there is none."""
+        texts = (text for text in self._texts.values() if text.purpose == purpose)
+        return next((text for text in texts if (text.version, text.sha256) == (version, sha256)), None)
 
     def all(self) -> tuple[Text, ...]:
         """Every current text, in a stable order."""
@@ -200,14 +204,3 @@ async def reasons_not_to_send(
         suppressed = await suppressed_addresses(connection, addresses=addressed.values(), keys=keys)
         reasons |= {key: "suppressed" for key, email in addressed.items() if email in suppressed}
     return reasons
-
-
-async def suppressed_addresses(connection: asyncpg.Connection, *, addresses: Iterable[str], keys: KeyRing) -> set[str]:
-    """Those of these normalised addresses that are on the suppression list, under whichever key."""
-    digests = {
-        digest: address for address in addresses for digest in keys.digests(ADDRESS_USE, address.encode()).values()
-    }
-    if not digests:
-        return set()
-    found = await repository.suppressed(connection, list(digests))
-    return {digests[digest] for digest in found}

@@ -1,19 +1,25 @@
 """What a decision about a consent changes, all in one transaction: the proof, the answer, its copies, and what waits.
 
 The one way to decide, whoever asks: the visitor in the chat or by the API, an unsubscribe link, a privacy request.
+Transactions lock conversations (in the order of their ids), then the audit chain, then the suppression list.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts import service as alerts
 from app.consent import service as consent
+from app.consent import suppression
 from app.consent.service import Origin, Purpose, Seen
 from app.conversations import repository
-from app.leads import repository as leads
+from app.core.addresses import normalise_email
+from app.core.keys import KeyRing
+from app.core.settings import Settings
+from app.leads import service as leads
 
 ENDS: Final[Mapping[str, Sequence[str] | None]] = {
     "rodo": None,
@@ -23,8 +29,30 @@ ENDS: Final[Mapping[str, Sequence[str] | None]] = {
 """Which waiting alerts end with a refusal, by their event; None: all of them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a decision may touch outside its conversation: the suppression list, by its keys, and sales' channels."""
+
+    keys: KeyRing
+    alert_channels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The reach that the environment describes."""
+        return cls(KeyRing.of(settings), settings.alert_channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The answers that `chat_conversations` and `leads` repeat; None: not answered."""
+
+    rodo: bool | None
+    marketing: bool | None
+
+
 async def decide(
     session: AsyncSession,
+    reach: Reach,
     *,
     conversation_id: UUID,
     purpose: Purpose,
@@ -33,11 +61,13 @@ async def decide(
     seen: Seen | None,
     origin: Origin | None = None,
     message_seq: int | None = None,
-) -> None:
-    """Record a decision and everything that follows from it.
+) -> Standing:
+    """Record a decision and everything that follows from it. The caller holds the lock of the conversation's row.
 
     A refusal is effective when the transaction commits: what is unclaimed is cancelled here, what is claimed later
-    meets the guard. Only a message that a worker is sending at that moment may still arrive.
+    meets the guard. Only a message that a worker is sending at that moment may still arrive. A consent to `rodo`
+    alerts sales of the lead, where there is one; a consent to marketing by e-mail takes the conversation's address off
+    the suppression list, which nothing else does.
     """
     await consent.record_decision(
         session,
@@ -50,9 +80,26 @@ async def decide(
         origin=origin,
     )
     answers = await consent.answers(session, conversation_id)
-    rodo = answers.get("rodo")
-    marketing = consent.marketing(answers)
-    await repository.set_consents(session, conversation_id, rodo=rodo, marketing=marketing)
-    await leads.set_consents(session, conversation_id, rodo=rodo, marketing=marketing)
+    standing = Standing(answers.get("rodo"), consent.marketing(answers))
+    await repository.set_consents(session, conversation_id, rodo=standing.rodo, marketing=standing.marketing)
+    await leads.follow_consents(
+        session,
+        conversation_id=conversation_id,
+        rodo=standing.rodo,
+        marketing=standing.marketing,
+        channels=reach.alert_channels,
+    )
     if not granted:
         await alerts.cancel(session, conversation_ids=[conversation_id], events=ENDS[purpose], reason="consent_refused")
+    elif purpose == "marketing_email":
+        await _lift(session, reach, conversation_id, surface=surface)
+    return standing
+
+
+async def _lift(session: AsyncSession, reach: Reach, conversation_id: UUID, *, surface: str) -> None:
+    email = await repository.email(session, conversation_id)
+    try:
+        address = normalise_email(email or "")
+    except ValueError:
+        return
+    await suppression.lift(session, address=address, keys=reach.keys, surface=surface, subject_ref=conversation_id)

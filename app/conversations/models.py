@@ -20,6 +20,12 @@ class ChatConversation(Base):
         CheckConstraint("state IN ('open', 'handoff', 'closed')", name="state"),
         Index("ix_chat_conversations_created_at_id", "created_at", "id"),
         Index("ix_chat_conversations_email", "email", postgresql_where=text("email IS NOT NULL")),
+        Index(
+            "ix_chat_conversations_no_contact",
+            "created_at",
+            "id",
+            postgresql_where=text("email IS NULL AND phone IS NULL"),
+        ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 

@@ -5,14 +5,14 @@ where a lone statement is its own transaction, and in a session, when more must 
 to the driver is in docs/decisions/0004-hot-path.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import TextClause, insert, select, text, update
+from sqlalchemy import Select, TextClause, insert, select, text, update
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,10 +38,11 @@ _WRITE_TURN = text(
     WITH turn AS (
         UPDATE chat_conversations SET
             {", ".join(f"{name} = :{name}" for name in FACTS)},
-            language = :language, rodo_consent = :rodo_consent, marketing_consent = :marketing_consent,
-            memory = CAST(:memory AS jsonb), last_seq = :last_seq, visitor_messages = visitor_messages + 1,
-            last_message_at = :at
+            language = :language, memory = CAST(:memory AS jsonb), last_seq = :last_seq,
+            visitor_messages = visitor_messages + 1, last_message_at = :at
         WHERE id = :id AND last_seq = :read_seq
+            AND rodo_consent IS NOT DISTINCT FROM :read_rodo
+            AND marketing_consent IS NOT DISTINCT FROM :read_marketing
         RETURNING id
     )
     INSERT INTO chat_messages
@@ -84,12 +85,12 @@ def turn_values(
     at: datetime,
     facts: Mapping[str, Any],
     language: str,
-    rodo_consent: bool | None,
-    marketing_consent: bool | None,
+    read_rodo: bool | None,
+    read_marketing: bool | None,
     memory: Mapping[str, Any],
     messages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The parameters of `write_turn` and `write_turn_in`."""
+    """The parameters of `write_turn` and `write_turn_in`. `read_…` is what the turn was computed from."""
     return {
         **facts,
         "id": conversation_id,
@@ -97,8 +98,8 @@ def turn_values(
         "last_seq": read_seq + len(messages),
         "at": at,
         "language": language,
-        "rodo_consent": rodo_consent,
-        "marketing_consent": marketing_consent,
+        "read_rodo": read_rodo,
+        "read_marketing": read_marketing,
         "memory": orjson.dumps(memory).decode(),
         "messages": orjson.dumps(messages).decode(),
     }
@@ -107,7 +108,8 @@ def turn_values(
 async def write_turn(connection: asyncpg.Connection, values: Mapping[str, Any]) -> bool:
     """Write a whole turn in one statement that is its own transaction.
 
-    False, and nothing written, when another turn came in between.
+    False, and nothing written, when another turn or a decision about a consent came in between. A turn never writes
+    consents: `consents.decide` does.
     """
     return bool(await connection.fetch(WRITE_TURN_SQL, *(values[name] for name in _WRITE_TURN_ORDER)))
 
@@ -134,6 +136,39 @@ async def find(session: AsyncSession, token_hash: bytes) -> UUID | None:
     return (
         await session.execute(select(ChatConversation.id).where(ChatConversation.token_hash == token_hash))
     ).scalar_one_or_none()
+
+
+async def lock_by_token(session: AsyncSession, token_hash: bytes) -> UUID | None:
+    """The same, and the row is this transaction's until it ends: decisions and turns wait for each other."""
+    return (
+        await session.execute(
+            select(ChatConversation.id).where(ChatConversation.token_hash == token_hash).with_for_update(key_share=True)
+        )
+    ).scalar_one_or_none()
+
+
+async def lock(session: AsyncSession, conversation_ids: Collection[UUID]) -> list[UUID]:
+    """Those of these conversations that exist, locked in the order of their ids."""
+    return list(
+        await session.scalars(
+            select(ChatConversation.id)
+            .where(ChatConversation.id.in_(conversation_ids))
+            .order_by(ChatConversation.id)
+            .with_for_update(key_share=True)
+        )
+    )
+
+
+async def email(session: AsyncSession, conversation_id: UUID) -> str | None:
+    """The visitor's address as it is stored, or None."""
+    return (
+        await session.execute(select(ChatConversation.email).where(ChatConversation.id == conversation_id))
+    ).scalar_one_or_none()
+
+
+def ids_of_address(email: str) -> Select[UUID]:
+    """The conversations with this normalised address, for another statement to build on."""
+    return select(ChatConversation.id).where(ChatConversation.email == email)
 
 
 async def set_consents(

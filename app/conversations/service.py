@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.consent.service import Origin, Texts
 from app.conversations import consents, repository, turns
+from app.conversations.consents import Reach
 from app.conversations.notice import privacy_notice
 from app.core import clock
 from app.core.db import Database
@@ -52,7 +53,7 @@ class Chat:
     database: Database
     engine: Engine
     texts: Texts
-    alert_channels: tuple[str, ...]
+    reach: Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,14 @@ async def authenticate(session: AsyncSession, token_hash: bytes) -> UUID:
     return conversation_id
 
 
+async def authenticate_locked(session: AsyncSession, token_hash: bytes) -> UUID:
+    """The same, with the conversation's row locked for this transaction. Raises SessionUnknownError."""
+    conversation_id = await repository.lock_by_token(session, token_hash)
+    if conversation_id is None:
+        raise SessionUnknownError
+    return conversation_id
+
+
 async def history(
     session: AsyncSession, conversation_id: UUID, *, after: int, limit: int
 ) -> tuple[list[dict[str, Any]], int | None]:
@@ -152,9 +161,11 @@ async def _write_with_effects(chat: Chat, turn: turns.Turn, origin: Origin | Non
     async with chat.database.transaction() as session:
         if not await repository.write_turn_in(session, turn.values):
             return False
+        facts = turn.lead_facts
         for decision in turn.decisions:
-            await consents.decide(
+            standing = await consents.decide(
                 session,
+                chat.reach,
                 conversation_id=turn.conversation_id,
                 purpose=decision.purpose,
                 granted=decision.granted,
@@ -163,12 +174,10 @@ async def _write_with_effects(chat: Chat, turn: turns.Turn, origin: Origin | Non
                 origin=origin,
                 message_seq=turn.message_seq,
             )
-        if turn.lead_facts is not None:
+            facts = facts and replace(facts, rodo_consent=standing.rodo, marketing_consent=standing.marketing)
+        if facts is not None:
             await leads.capture(
-                session,
-                conversation_id=turn.conversation_id,
-                facts=turn.lead_facts,
-                channels=chat.alert_channels,
+                session, conversation_id=turn.conversation_id, facts=facts, channels=chat.reach.alert_channels
             )
     return True
 

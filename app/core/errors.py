@@ -54,6 +54,13 @@ class ConflictError(AppError):
     title = "The request conflicts with the current state."
 
 
+class GoneError(AppError):
+    """It was there for this caller, and its time is over."""
+
+    code = "gone"
+    title = "This is no longer available."
+
+
 class UnavailableError(AppError):
     """A part we depend on does not answer; the same request may succeed in `retry_after` seconds."""
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 import orjson
 import structlog
@@ -13,6 +14,8 @@ from redis.exceptions import RedisError
 
 DELIVER_ALERTS = "deliver_alerts"
 RING_SECONDS = 0.25
+RECEIPT_PREFIX: Final = "novahouse:receipt:"
+"""Before an alert's id: the key of its receipt (worker/receipts.py)."""
 
 ENQUEUE_FAILED = Counter("delivery_enqueue_failed", "Rings that did not reach Redis; the sweep finds their rows.")
 
@@ -61,6 +64,16 @@ class Doorbell:
             self.failures += 1
             ENQUEUE_FAILED.inc()
             _log.warning("doorbell_failed", channels=sorted(channels), error=type(error).__name__)
+
+    async def forget_receipts(self, alert_ids: Collection[UUID]) -> None:
+        """Delete the receipts of alerts whose subject was erased. Those that Redis keeps lapse by themselves."""
+        if not alert_ids:
+            return
+        try:
+            async with asyncio.timeout(RING_SECONDS):
+                await self._redis.delete(*(f"{RECEIPT_PREFIX}{alert_id}" for alert_id in alert_ids))
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.warning("receipts_kept", count=len(alert_ids), error=type(error).__name__)
 
     async def ping(self) -> None:
         """Ask Redis for an answer. Raises RedisError or OSError when there is none."""

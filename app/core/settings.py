@@ -2,6 +2,7 @@
 
 from email.utils import parseaddr
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -117,7 +118,15 @@ class Settings(BaseSettings):
     dlq_retry_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
     bulk_retry_per_second: Annotated[float, Field(gt=0, le=1000)] = 5
     dlq_cleanup_days: Annotated[float, Field(gt=0, le=3650)] = 30
+    cache_cleanup_minutes: Annotated[float, Field(gt=0, le=1440)] = 10
+    retention_chat_days: Annotated[float, Field(gt=0, le=3650)] = 90
+    retention_lead_days: Annotated[float, Field(gt=0, le=3650)] = 365
+    retention_evidence_days: Annotated[float, Field(gt=0, le=3650)] = 365
+    retention_alert_days: Annotated[float, Field(gt=0, le=3650)] = 90
+    erasure_ledger: OptionalText = None
     worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    audit_anchor: Annotated[Path | None, BeforeValidator(_blank_is_absent)] = None
+    audit_checkpoint_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
     drain_seconds: Annotated[float, Field(ge=0, le=20)] = 3
 
     @model_validator(mode="before")

@@ -22,11 +22,11 @@ _REFUSE = re.compile(
     r"(?:do not|don't|dont|cannot|can't|won't|not) (?:\w+ )?(?:consent|agree|accept|allow)|no consent|i refuse|i decline)\b"
 )
 _WITHDRAW = re.compile(
-    r"\b(?:cofam|cofnij\w*|cofnac|cofamy|wycof\w*|odwoluj\w*|odwolac|wypis\w*|wyrejestruj\w*|rezygnuj\w*|rezygnac\w*|usun\w* mnie z|"
+    r"\b(?:cofam|cofn(?:ij|ie|ac|iet)\w*|cofamy|wycof\w*|odwoluj\w*|odwolac|wypis\w*|wyrejestruj\w*|rezygnuj\w*|rezygnac\w*|usun\w* mnie z|"
     r"skresl\w* mnie|withdraw\w*|revoke\w*|unsubscribe\w*|opt(?:ing)?[ -]?out|take me off|remove me from)\b"
 )
 _LEAVE = re.compile(
-    r"\b(?:zgod\w*|consent\w*|unsubscribe|opt(?:ing)?[ -]?out|wypis\w* mnie|wypisac sie|wyrejestr\w*|take me off|remove me from)\b|"
+    r"\b(?:zgod\w*|consent\w*|unsubscribe|opt(?:ing)?[ -]?out|wypis\w* mnie|wypisac sie|sie wypisac|wyrejestr\w*|take me off|remove me from)\b|"
     r"\bz (?:maili|mailingu|listy|newslettera|bazy mail\w*)"
 )
 _LEAVES_LIST = re.compile(r"\b(?:wypis|unsubscribe|take me off|remove me|opt|wyrejestr|usun|rezygn|skresl)")
@@ -39,6 +39,9 @@ _MARKETING = re.compile(
     r"commercial (?:offers|messages|information)|ofert\w* (?:promoc|marketing)\w*)\b"
 )
 _ADVERTS_ONLY = re.compile(r"\b(?:marketing\w*|reklam\w*|newsletter\w*|mailing\w*|spam\w*|advert\w*|ads)\b")
+_NO_OFFERS = re.compile(
+    r"\bnie (?:\w+ ){0,2}?(?:chce|chcial\w*|zycze|wysyl\w*|przysyl\w*|przesyl\w*|dostawac|otrzymywac)\b(?:\W+\w+){0,4}?\W+(?:ofert\w*|informacj\w*) handlow\w*"
+)
 _MAIL = re.compile(r"\b(?:e-?mail\w*|maili?\w*|mejl\w*|poczt\w*|newsletter\w*|mailing\w*)\b")
 _PHONE = re.compile(r"\b(?:telefon\w*|dzwon\w*|zadzwon\w*|oddzwon\w*|sms\w*|phone|calls?|calling|text messages)\b")
 _CONTACT = re.compile(
@@ -189,7 +192,7 @@ def _without_verb(clause: str, purposes: tuple[Purpose, ...], asked: tuple[Purpo
     """Clauses without a verb of consent: "reklam nie chcę", "nie dzwońcie", "tak", "nie"."""
     unwanted = _UNWANTED.search(clause) is not None
     if _MARKETING.search(clause):
-        if unwanted and _ADVERTS_ONLY.search(clause):
+        if unwanted and (_ADVERTS_ONLY.search(clause) or _NO_OFFERS.search(clause)):
             return _Verdict("refuse", purposes)
         return _Verdict("interest") if _INTEREST.search(clause) and _ADVERTS_ONLY.search(clause) else _NOTHING
     if unwanted and _REACH.search(clause) and not _NOT_A_NO.match(clause):

@@ -49,10 +49,32 @@ async def capture(session: AsyncSession, *, conversation_id: UUID, facts: LeadFa
     values = {name: getattr(facts, name) for name in LeadFacts.__slots__}
     lead_id = await repository.upsert(session, conversation_id=conversation_id, values=values)
     if facts.rodo_consent:
-        await alerts.record(
-            session, event=LEAD_CAPTURED, subject_id=lead_id, conversation_id=conversation_id, channels=channels
-        )
+        await _alert_sales(session, lead_id, conversation_id=conversation_id, channels=channels)
     return lead_id
+
+
+async def follow_consents(
+    session: AsyncSession,
+    *,
+    conversation_id: UUID,
+    rodo: bool | None,
+    marketing: bool | None,
+    channels: Sequence[str],
+) -> None:
+    """Repeat the conversation's answers on its lead, where there is one, and alert sales as `capture` does.
+
+    Alerts that a withdrawal had ended before they were sent wait again.
+    """
+    lead_id = await repository.set_consents(session, conversation_id, rodo=rodo, marketing=marketing)
+    if lead_id is not None and rodo:
+        await alerts.resume(session, event=LEAD_CAPTURED, conversation_id=conversation_id)
+        await _alert_sales(session, lead_id, conversation_id=conversation_id, channels=channels)
+
+
+async def _alert_sales(session: AsyncSession, lead_id: UUID, *, conversation_id: UUID, channels: Sequence[str]) -> None:
+    await alerts.record(
+        session, event=LEAD_CAPTURED, subject_id=lead_id, conversation_id=conversation_id, channels=channels
+    )
 
 
 async def get(session: AsyncSession, lead_id: UUID) -> AnyRow:

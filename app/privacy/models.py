@@ -21,6 +21,8 @@ class PrivacyRequest(Base):
         CheckConstraint("(state IN ('done', 'expired')) = (closed_at IS NOT NULL)", name="closed_at"),
         Index("ix_privacy_request_due_at", "due_at", postgresql_where=text("state IN ('received', 'verified')")),
         Index("ix_privacy_request_created_at_id", "created_at", "id"),
+        Index("ix_privacy_request_address_hmac_mailed_at", "address_hmac", "mailed_at"),
+        Index("ix_privacy_request_closed_at", "closed_at", postgresql_where=text("closed_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -35,6 +37,8 @@ class PrivacyRequest(Base):
     token_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     """Of the single-use token that is mailed; made when the mail is written, so that no row holds the token."""
     token_until: Mapped[datetime | None]
+    mailed_at: Mapped[datetime | None]
+    """When the mail with the newest token was written."""
     tries: Mapped[int] = mapped_column(server_default="0")
     access_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     """Of the bearer token that a successful proof gives, for fetching the export."""
@@ -54,6 +58,7 @@ class Erasure(Base):
     """One erasure that was carried out. What is needed to carry it out again after a backup was restored."""
 
     __tablename__ = "erasure"
+    __table_args__ = (Index("ix_erasure_at", "at"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(server_default=func.now())

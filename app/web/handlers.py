@@ -16,6 +16,7 @@ from app.core.errors import (
     AppError,
     ConflictError,
     ForbiddenError,
+    GoneError,
     InvalidError,
     NotFoundError,
     UnauthenticatedError,
@@ -29,6 +30,7 @@ _STATUS: Mapping[type[AppError], int] = {
     ForbiddenError: 403,
     NotFoundError: 404,
     ConflictError: 409,
+    GoneError: 410,
     UnavailableError: 503,
 }
 _HTTP_PROBLEMS = {

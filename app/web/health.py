@@ -1,6 +1,7 @@
 """Health: is this process alive, and should it get traffic."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 import structlog
@@ -16,6 +17,8 @@ from app.web.drain import Drain
 router = APIRouter(prefix="/health", tags=["health"])
 CHECK_SECONDS = 0.5
 
+ReadyStatus = Literal["ok", "degraded", "unavailable", "draining", "erasures_to_replay"]
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -28,8 +31,9 @@ class LiveOut(BaseModel):
 class ReadyOut(BaseModel):
     """Whether to send traffic here, and why not."""
 
-    status: Literal["ok", "degraded", "unavailable", "draining"] = Field(
-        description="`degraded`: all is answered, and alerts leave up to half a minute later."
+    status: ReadyStatus = Field(
+        description="`degraded`: all is answered, and alerts leave up to half a minute later. `erasures_to_replay`: a "
+        "restored backup brought erased people back; run `novahouse privacy replay-erasures`."
     )
     postgresql: Literal["ok", "down"]
     redis: Literal["ok", "down"]
@@ -48,19 +52,31 @@ async def live() -> LiveOut:
 
 @router.get("/ready", responses={503: {"model": ReadyOut, "description": "No traffic, please."}})
 async def ready(request: Request, response: Response, drain: Annotated[Drain, Depends(_drain)]) -> ReadyOut:
-    """Ready to serve: not draining, and PostgreSQL answers. Redis only makes it `degraded`."""
+    """Ready to serve: not draining, PostgreSQL answers and has forgotten no erasure. Redis only makes it `degraded`."""
     database: Database = request.app.state.database
     doorbell: Doorbell = request.app.state.doorbell
     postgresql, redis = await asyncio.gather(_answers(database), _answers(doorbell))
     if drain.draining:
-        status: Literal["ok", "degraded", "unavailable", "draining"] = "draining"
+        status: ReadyStatus = "draining"
     elif not postgresql:
         status = "unavailable"
+    elif await _behind(request.app.state.erasures_behind):
+        status = "erasures_to_replay"
     else:
         status = "ok" if redis else "degraded"
-    if status in {"draining", "unavailable"}:
+    if status not in {"ok", "degraded"}:
         response.status_code = 503
     return ReadyOut(status=status, postgresql="ok" if postgresql else "down", redis="ok" if redis else "down")
+
+
+async def _behind(erasures_behind: Callable[[], Awaitable[bool]]) -> bool:
+    """Whether the database lacks erasures of the ledger. Not knowing counts as yes: nobody erased may come back."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await erasures_behind()
+    except Exception as error:  # noqa: BLE001  whatever keeps the ledger from being read
+        _log.error("erasure_ledger_unreadable", error=type(error).__name__)
+        return True
 
 
 async def _answers(dependency: Database | Doorbell) -> bool:

@@ -58,7 +58,7 @@ class RequestMiddleware:
                 headers["Referrer-Policy"] = "no-referrer"
                 headers.setdefault("Cache-Control", "no-store")
                 if not scope["path"].startswith(_DOCS_PATHS):
-                    headers["Content-Security-Policy"] = _API_CSP
+                    headers.setdefault("Content-Security-Policy", _API_CSP)
             await send(message)
 
         try:

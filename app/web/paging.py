@@ -42,5 +42,26 @@ def decode_cursor(cursor: str | None) -> tuple[datetime, UUID] | None:
         raise CursorError from None
 
 
+def encode_number(number: int) -> str:
+    """The cursor after the row with this number, for lists that are numbered."""
+    return base64.urlsafe_b64encode(number.to_bytes(8, "big")).decode().rstrip("=")
+
+
+def decode_number(cursor: str | None) -> int | None:
+    """The number that a cursor of `encode_number` names; None for no cursor. Raises CursorError."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.b64decode(cursor + "=", altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise CursorError from None
+    number = int.from_bytes(raw, "big")
+    if len(raw) != _NUMBER_LENGTH or number > _MAX_NUMBER:
+        raise CursorError
+    return number
+
+
 _MICROSECOND = datetime.resolution
 _LENGTH = 24
+_NUMBER_LENGTH = 8
+_MAX_NUMBER = 2**63 - 1

@@ -76,6 +76,7 @@ _DESCRIPTIONS = {
     404: "There is no such resource.",
     405: "The path does not support the method.",
     409: "The request contradicts what is stored.",
+    410: "It was there, and its time is over.",
     413: "The body is larger than 32 KiB.",
     422: "The request is well formed and not valid; `errors` says where.",
     500: "We made a mistake; it is logged under `request_id`.",

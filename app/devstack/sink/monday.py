@@ -86,6 +86,8 @@ class MondayService:
             errors = [{**error.formatted, "extensions": {"code": refused.code}} for error in refused.errors]
             raise _RefusedError(400, _envelope({"errors": errors}), f"{refused.code}: {refused}") from None
         self._keep(request, root.created)
+        for item in root.deleted:
+            self._state.withdraw(self.channel, item.id)
         answer = orjson.dumps(_envelope(dict(result.formatted)))
         if result.errors:
             first = result.errors[0]

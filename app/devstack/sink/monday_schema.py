@@ -107,12 +107,13 @@ def run(document: DocumentNode, variables: dict[str, Any], root: "Root") -> Exec
 
 
 class Root:
-    """What the query's top fields resolve to. Remembers the items that this request created."""
+    """What the query's top fields resolve to. Remembers the items that this request created, and those it deleted."""
 
     def __init__(self, board: Board, version: str) -> None:
         self._board = board
         self._version = version
         self.created: list[Item] = []
+        self.deleted: list[Item] = []
 
     def me(self, _info: Any) -> dict[str, str]:
         """The token's user."""
@@ -136,9 +137,11 @@ class Root:
     def delete_item(self, _info: Any, *, item_id: str = "") -> dict[str, Any]:
         """Take an item off the board."""
         try:
-            return self._shown(self._board.delete(item_id))
+            item = self._board.delete(item_id)
         except MondayError as refused:
             raise _graphql(refused) from None
+        self.deleted.append(item)
+        return self._shown(item)
 
     def items_page_by_column_values(
         self, _info: Any, *, board_id: str, limit: int, columns: list[dict[str, Any]] | None = None, **_ignored: Any

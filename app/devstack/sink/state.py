@@ -163,6 +163,12 @@ class SinkState:
         self.version += 1
         return message
 
+    def withdraw(self, channel: ChannelName, content_id: str) -> None:
+        """Forget what the channel took under this id: its sender had it deleted."""
+        kept = [m for m in self.messages if m.channel is not channel or m.content.get("id") != content_id]
+        self.messages = deque(kept, maxlen=MAX_MESSAGES)
+        self.version += 1
+
     def replay(self, channel: ChannelName) -> None:
         """Count a repeat that was answered from memory."""
         self.tallies[channel].replayed += 1

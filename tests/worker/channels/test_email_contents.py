@@ -16,7 +16,7 @@ from app.devstack.sink.mail import read_mail
 from tests.worker.channels.support import ALERT, NOTICE, minutes_ago, with_envelope
 from tests.worker.channels.test_channel_contents import hostile_changes
 from tests.worker.channels.test_notice_contents import hostile_notices
-from worker.channels.base import Message
+from worker.channels.base import Post
 from worker.channels.email_message import Mailbox, compose
 
 SENDER = Mailbox.parse("NovaHouse <czat@novahouse.example>", setting="MAIL_FROM")
@@ -31,11 +31,11 @@ TAGS = {
 }  # fmt: skip
 
 
-def mail(message: Message, **changes: Mailbox) -> bytes:
+def mail(message: Post, **changes: Mailbox) -> bytes:
     return compose(message, **{"sender": SENDER, "recipient": RECIPIENT, **changes})
 
 
-def content(message: Message) -> dict[str, Any]:
+def content(message: Post) -> dict[str, Any]:
     return read_mail(mail(message), international=False)
 
 
@@ -119,7 +119,7 @@ def test_no_name_becomes_a_header(name: str) -> None:
         assert b"\r" not in raw.replace(b"\r\n", b"")
 
 
-def check(message: Message) -> None:
+def check(message: Post) -> None:
     raw = mail(message)
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) <= 998

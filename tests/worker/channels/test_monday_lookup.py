@@ -83,6 +83,16 @@ async def test_within_half_an_hour_mondays_own_memory_is_enough(
     assert (requests(sink), sink.state.tallies[ChannelName.MONDAY].replayed) == (2, 1)
 
 
+async def test_an_item_made_under_an_earlier_key_is_looked_for_at_once(
+    sink: RunningSink, client: httpx.AsyncClient
+) -> None:
+    channel = monday_at(f"{sink.base_url}/monday/v2", client)
+    first = await channel.send(ALERT)
+    again = await channel.send(with_envelope(late(minutes=0), generation=2))  # a 429 came in between
+    assert again.remote_ref == first.remote_ref
+    assert len(sink.state.messages) == 1
+
+
 async def test_a_send_that_could_end_after_the_half_hour_looks_too(
     sink: RunningSink, client: httpx.AsyncClient
 ) -> None:

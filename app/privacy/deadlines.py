@@ -1,0 +1,35 @@
+"""The clocks of privacy requests: a proof within a day, an export for a day, an answer within a month."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.alerts import service as alerts
+from app.core.db import Database
+from app.privacy.repository import requests
+
+PROOF_WITHIN: Final = timedelta(hours=24)
+WARN_AHEAD: Final = timedelta(days=7)
+
+
+async def keep(database: Database, *, pagers: Sequence[str]) -> int:
+    """Close what lapsed, and tell operators once of each request whose month ends within WARN_AHEAD; gives how many."""
+    closed = await _all(database, lambda session: requests.expire_unproved(session, age=PROOF_WITHIN))
+    closed += await _all(database, requests.close_answered)
+    async with database.transaction() as session:
+        due = await requests.warn_of_due(session, ahead=WARN_AHEAD)
+        if due:
+            await alerts.tell_operators(session, kind="notice.privacy_due", reason=None, pagers=pagers)
+    return closed + due
+
+
+async def _all(database: Database, close: Callable[[AsyncSession], Awaitable[int]]) -> int:
+    total = 0
+    while True:
+        async with database.transaction() as session:
+            count = await close(session)
+        total += count
+        if count < requests.BATCH:
+            return total

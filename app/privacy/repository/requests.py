@@ -1,0 +1,278 @@
+"""Privacy requests: asked, mailed, proved, answered, closed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import case, func, insert, null, select, text, true, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.db import AnyRow
+from app.privacy.models import PrivacyRequest
+
+MAX_TRIES: Final = 5
+BATCH: Final = 500
+
+_NO_SYNC: Final = {"synchronize_session": False}
+_OPEN: Final = PrivacyRequest.state.in_(("received", "verified"))
+_SILENT: Final[dict[str, Any]] = {"address": null(), "token_hash": null(), "closed_at": func.now()}
+"""What closing a request takes away."""
+
+
+async def add(
+    session: AsyncSession,
+    *,
+    request_id: UUID,
+    kind: str,
+    locale: str,
+    address: str,
+    address_hmac: bytes,
+    key_id: str,
+) -> None:
+    """Note a request. Its answer is due in one month (GDPR art. 12(3))."""
+    await session.execute(
+        insert(PrivacyRequest).values(
+            id=request_id,
+            type=kind,
+            locale=locale,
+            address=address,
+            address_hmac=address_hmac,
+            key_id=key_id,
+            due_at=func.now() + text("interval '1 month'"),
+        )
+    )
+
+
+async def lock_unproved(session: AsyncSession, request_id: UUID) -> AnyRow | None:
+    """A request that still waits for its proof and has tries left, locked until the caller commits; else None."""
+    return (
+        await session.execute(
+            select(PrivacyRequest.id, PrivacyRequest.type, PrivacyRequest.locale, PrivacyRequest.address)
+            .where(
+                PrivacyRequest.id == request_id,
+                PrivacyRequest.state == "received",
+                PrivacyRequest.tries < MAX_TRIES,
+                PrivacyRequest.address.is_not(None),
+            )
+            .with_for_update()
+        )
+    ).one_or_none()
+
+
+async def mailed(session: AsyncSession, digests: Collection[bytes], *, but: UUID, within: timedelta) -> int:
+    """How many requests of this hashed address were mailed a proof lately, without the one `but`.
+
+    Whoever counts the same address at the same time waits until the caller has committed.
+    """
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(min(digests).hex(), 0))))
+    count: int = (
+        await session.execute(
+            select(func.count()).where(
+                PrivacyRequest.address_hmac.in_(digests),
+                PrivacyRequest.mailed_at > func.now() - within,
+                PrivacyRequest.id != but,
+            )
+        )
+    ).scalar_one()
+    return count
+
+
+async def set_token(session: AsyncSession, request_id: UUID, *, token_hash: bytes, valid: timedelta) -> None:
+    """Replace the token that proves a locked request."""
+    await session.execute(
+        update(PrivacyRequest)
+        .where(PrivacyRequest.id == request_id)
+        .values(token_hash=token_hash, token_until=func.now() + valid, mailed_at=func.now()),
+        execution_options=_NO_SYNC,
+    )
+
+
+async def take_try(session: AsyncSession, request_id: UUID) -> AnyRow | None:
+    """Use up one try of a request that waits for its proof, and lock it; None when there is none left."""
+    return (
+        await session.execute(
+            update(PrivacyRequest)
+            .where(
+                PrivacyRequest.id == request_id, PrivacyRequest.state == "received", PrivacyRequest.tries < MAX_TRIES
+            )
+            .values(tries=PrivacyRequest.tries + 1)
+            .returning(
+                PrivacyRequest.id,
+                PrivacyRequest.type,
+                PrivacyRequest.address,
+                PrivacyRequest.token_hash,
+                (PrivacyRequest.token_until > func.now()).label("in_time"),
+            ),
+            execution_options=_NO_SYNC,
+        )
+    ).one_or_none()
+
+
+async def prove(
+    session: AsyncSession, request_id: UUID, *, access_hash: bytes | None = None, valid: timedelta = timedelta()
+) -> None:
+    """Note the proof; its token is used up. With `access_hash` the export may be fetched for so long."""
+    await session.execute(
+        update(PrivacyRequest)
+        .where(PrivacyRequest.id == request_id)
+        .values(
+            state="verified",
+            verified_at=func.now(),
+            token_hash=null(),
+            access_hash=access_hash,
+            access_until=func.now() + valid if access_hash else null(),
+        ),
+        execution_options=_NO_SYNC,
+    )
+
+
+async def answer(session: AsyncSession, request_id: UUID, *, result: Mapping[str, Any], close: bool) -> None:
+    """Note what was done about a proved request, and close it when that was all."""
+    values = {"result": dict(result), **({"state": "done", **_SILENT} if close else {})}
+    await session.execute(
+        update(PrivacyRequest).where(PrivacyRequest.id == request_id).values(**values), execution_options=_NO_SYNC
+    )
+
+
+async def close_all(
+    session: AsyncSession, digests: Collection[bytes], *, but: UUID | None, before: datetime | None = None
+) -> int:
+    """Close every open request of a hashed address that was erased, and end every export; gives how many.
+
+    `before` leaves out requests that came later.
+    """
+    closed = await session.execute(
+        update(PrivacyRequest)
+        .where(
+            PrivacyRequest.address_hmac.in_(digests),
+            _OPEN,
+            PrivacyRequest.id != but if but else true(),
+            PrivacyRequest.created_at <= before if before else true(),
+        )
+        .values(
+            state=case((PrivacyRequest.state == "verified", "done"), else_="expired"), access_hash=null(), **_SILENT
+        )
+        .returning(PrivacyRequest.id),
+        execution_options=_NO_SYNC,
+    )
+    return len(closed.all())
+
+
+async def with_access(session: AsyncSession, request_id: UUID) -> AnyRow | None:
+    """What decides whether a bearer may fetch a request's export."""
+    return (
+        await session.execute(
+            select(
+                PrivacyRequest.access_hash,
+                PrivacyRequest.address,
+                (PrivacyRequest.access_until > func.now()).label("in_time"),
+            ).where(PrivacyRequest.id == request_id)
+        )
+    ).one_or_none()
+
+
+async def of_address(session: AsyncSession, digests: Collection[bytes]) -> Sequence[AnyRow]:
+    """What is held about the requests of a hashed address."""
+    return (
+        await session.execute(
+            select(
+                PrivacyRequest.id,
+                PrivacyRequest.type,
+                PrivacyRequest.state,
+                PrivacyRequest.locale,
+                PrivacyRequest.created_at,
+                PrivacyRequest.due_at,
+                PrivacyRequest.mailed_at,
+                PrivacyRequest.verified_at,
+                PrivacyRequest.closed_at,
+                PrivacyRequest.result,
+            )
+            .where(PrivacyRequest.address_hmac.in_(digests))
+            .order_by(PrivacyRequest.created_at)
+        )
+    ).all()
+
+
+async def page(
+    session: AsyncSession, *, state: str | None, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[AnyRow]:
+    """One page of requests, newest first, without what they are about."""
+    key = tuple_(PrivacyRequest.created_at, PrivacyRequest.id)
+    return (
+        await session.execute(
+            select(
+                PrivacyRequest.id,
+                PrivacyRequest.type,
+                PrivacyRequest.state,
+                PrivacyRequest.locale,
+                PrivacyRequest.tries,
+                PrivacyRequest.created_at,
+                PrivacyRequest.due_at,
+                PrivacyRequest.mailed_at,
+                PrivacyRequest.verified_at,
+                PrivacyRequest.closed_at,
+                PrivacyRequest.result,
+            )
+            .where(PrivacyRequest.state == state if state else true(), key < before if before else true())
+            .order_by(PrivacyRequest.created_at.desc(), PrivacyRequest.id.desc())
+            .limit(limit)
+        )
+    ).all()
+
+
+async def expire_unproved(session: AsyncSession, *, age: timedelta) -> int:
+    """Close requests that nobody proved in time, up to BATCH; gives how many."""
+    return await _close(
+        session,
+        PrivacyRequest.state == "received",
+        PrivacyRequest.created_at < func.now() - age,
+        values={"state": "expired", **_SILENT},
+    )
+
+
+async def close_answered(session: AsyncSession) -> int:
+    """Close requests for access whose export may no longer be fetched, up to BATCH; gives how many."""
+    return await _close(
+        session,
+        PrivacyRequest.state == "verified",
+        PrivacyRequest.access_until < func.now(),
+        values={"state": "done", **_SILENT},
+    )
+
+
+async def _close(session: AsyncSession, *which: Any, values: Mapping[str, Any]) -> int:
+    found = select(PrivacyRequest.id).where(*which).limit(BATCH).with_for_update(skip_locked=True)
+    closed = await session.execute(
+        update(PrivacyRequest)
+        .where(PrivacyRequest.id.in_(found.scalar_subquery()))
+        .values(**values)
+        .returning(PrivacyRequest.id),
+        execution_options=_NO_SYNC,
+    )
+    return len(closed.all())
+
+
+async def warn_of_due(session: AsyncSession, *, ahead: timedelta) -> int:
+    """Mark open requests whose month is nearly over as told of; gives how many there were to tell of."""
+    marked = await session.execute(
+        update(PrivacyRequest)
+        .where(_OPEN, PrivacyRequest.due_at < func.now() + ahead, PrivacyRequest.warned_at.is_(None))
+        .values(warned_at=func.now())
+        .returning(PrivacyRequest.id),
+        execution_options=_NO_SYNC,
+    )
+    return len(marked.all())
+
+
+async def due(session: AsyncSession, *, ahead: timedelta, limit: int) -> tuple[int, Sequence[AnyRow]]:
+    """How many open requests are due so soon or late already, and the most urgent of them."""
+    which = (_OPEN, PrivacyRequest.due_at < func.now() + ahead)
+    count = (await session.execute(select(func.count()).where(*which))).scalar_one()
+    rows = await session.execute(
+        select(PrivacyRequest.id, PrivacyRequest.type, PrivacyRequest.state, PrivacyRequest.due_at)
+        .where(*which)
+        .order_by(PrivacyRequest.due_at)
+        .limit(limit)
+    )
+    return count, rows.all()

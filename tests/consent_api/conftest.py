@@ -1,0 +1,31 @@
+"""What every test of consent starts from."""
+
+from collections.abc import Mapping
+
+import httpx
+import pytest
+
+from app.conversations.consents import Reach
+from app.core.keys import KeyRing
+from app.core.settings import Settings
+
+Texts = Mapping[tuple[str, str], Mapping[str, object]]
+
+
+@pytest.fixture
+def keys(settings: Settings) -> KeyRing:
+    """The keys of the application under test."""
+    return KeyRing.of(settings)
+
+
+@pytest.fixture
+def reach(settings: Settings) -> Reach:
+    """What the application's decisions reach."""
+    return Reach.of(settings)
+
+
+@pytest.fixture
+async def texts(client: httpx.AsyncClient) -> Texts:
+    """The published texts by purpose and locale."""
+    items = (await client.get("/v1/consent/texts")).json()["items"]
+    return {(item["purpose"], item["locale"]): item for item in items}

@@ -1,0 +1,155 @@
+"""Privacy's queries find their rows by an index; the residue search reads whole only what is small."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from alembic import command
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.alerts.repository import erasure
+from app.core import clock
+from app.core.db import Database
+from app.core.settings import Settings
+from app.devstack.postgres import EmbeddedPostgres
+from app.privacy.repository import holdings, requests, residue, retention, subjects
+from app.privacy.repository.residue import Traces
+from tests.conftest import alembic_config, new_database, run_sql
+
+ROWS = 20_000
+SOMEBODY = UUID("8f14e45f-ceea-167a-5a36-dedd4bea2543")  # md5 of 7
+AGE = timedelta(days=90)
+SMALL = frozenset({"consent_text", "suppression", "operator_notice", "unsubscribe_request", "erasure"})
+
+_FILL = f"""
+INSERT INTO chat_conversations (id, token_hash, locale, language, email, created_at, last_message_at)
+SELECT md5(n::text)::uuid, sha256(n::text::bytea), 'pl', 'pl', n || '@x.pl', now() - n * interval '1 minute', now()
+FROM generate_series(1, {ROWS}) n;
+INSERT INTO chat_messages (conversation_id, seq, id, role, type, text)
+SELECT md5(n::text)::uuid, s, gen_random_uuid(), 'visitor', 'text', 'x'
+FROM generate_series(1, {ROWS}) n, generate_series(1, 2) s;
+INSERT INTO leads (id, conversation_id, score, language, email)
+SELECT md5('lead' || n)::uuid, md5(n::text)::uuid, 50, 'pl', n || '@x.pl' FROM generate_series(1, {ROWS}) n;
+INSERT INTO consent_state (conversation_id, purpose, granted, audit_seq, decided_at)
+SELECT md5(n::text)::uuid, 'rodo', true, n, now() FROM generate_series(1, {ROWS}) n;
+INSERT INTO consent_evidence (audit_seq, conversation_id, salt) SELECT n, md5(n::text)::uuid, '' FROM
+generate_series(1, {ROWS}) n;
+INSERT INTO followup_event (id, conversation_id, followup_number)
+SELECT gen_random_uuid(), md5(n::text)::uuid, 1 FROM generate_series(1, {ROWS}) n;
+INSERT INTO outbound_alert (
+    id, event, channel, subject_id, conversation_id, dedupe_key, state, delivered_at, created_at)
+SELECT md5('alert' || n)::uuid, 'lead.captured', 'slack', md5('lead' || n)::uuid, md5(n::text)::uuid, n::text,
+       'delivered', now(), now() - n * interval '1 minute' FROM generate_series(1, {ROWS}) n;
+INSERT INTO delivery_attempt (alert_id, attempt, outcome, started_at, duration_ms)
+SELECT md5('alert' || n)::uuid, 1, 'delivered', now() - n * interval '1 minute', 5 FROM generate_series(1, {ROWS}) n;
+INSERT INTO dead_letter_queue (id, alert_id, channel, reason, created_at)
+SELECT gen_random_uuid(), md5('alert' || n)::uuid, 'slack', 'http_500', now() - n * interval '1 minute'
+FROM generate_series(1, {ROWS}) n;
+INSERT INTO operator_action (id, actor, action, target, at)
+SELECT gen_random_uuid(), 'key:admin', 'dead_letter.retry', n::text, now() - n * interval '1 minute'
+FROM generate_series(1, {ROWS}) n;
+INSERT INTO consent_audit_log (seq, at, event, subject_ref, surface, prev_hash, row_hash)
+SELECT n, now() - n * interval '1 minute', 'consent.granted', md5(n::text)::uuid, 'chat', '', ''
+FROM generate_series(1, {ROWS}) n;
+INSERT INTO privacy_request (id, type, address_hmac, key_id, due_at, state, closed_at, created_at)
+SELECT md5(n::text)::uuid, 'access', sha256(n::text::bytea), 'k', now(), 'done', now(), now() - n * interval '1 minute'
+FROM generate_series(1, {ROWS}) n;
+"""
+
+Query = Callable[[AsyncSession], Awaitable[Any]]
+
+
+@pytest.fixture(scope="module")
+def crowd_url(postgres: EmbeddedPostgres) -> str:
+    """A database with many rows of everything and fresh statistics."""
+    url = new_database(postgres, "privacy_crowd")
+    command.upgrade(alembic_config(url), "head")
+    run_sql(url, _FILL, "VACUUM ANALYZE")
+    return url
+
+
+@pytest.fixture
+async def crowd(crowd_url: str) -> AsyncIterator[Database]:
+    """The service's way into that database."""
+    own = Database(Settings(database_url=crowd_url).database_url, pool_size=2)
+    yield own
+    await own.dispose()
+
+
+def purge_of(rule: retention.Rule) -> Query:
+    return lambda session: retention.delete_batch(session, rule, age=AGE, limit=500)
+
+
+QUERIES: dict[str, Query] = {
+    "lock by address": lambda s: subjects.lock(s, conversation_ids=(), address="7@x.pl"),
+    "lock by id": lambda s: subjects.lock(s, conversation_ids=(SOMEBODY,), address=None),
+    "delete": lambda s: subjects.delete_conversations(s, [SOMEBODY]),
+    "sever": lambda s: erasure.sever(s, [SOMEBODY]),
+    "forget refs": erasure.forget_remote_refs,
+    "conversations of": lambda s: subjects.conversations_of(s, "7@x.pl", limit=9),
+    "export": lambda s: holdings.of_conversation(s, SOMEBODY),
+    "take a try": lambda s: requests.take_try(s, SOMEBODY),
+    "mailed": lambda s: requests.mailed(s, [b"x"], but=SOMEBODY, within=AGE),
+    "requests of": lambda s: requests.of_address(s, [b"x"]),
+    "close all": lambda s: requests.close_all(s, [b"x"], but=None),
+    "page": lambda s: requests.page(s, state=None, before=(clock.now(), uuid4()), limit=50),
+    "expire": lambda s: requests.expire_unproved(s, age=AGE),
+    "close answered": requests.close_answered,
+    "warn": lambda s: requests.warn_of_due(s, ahead=AGE),
+    "due": lambda s: requests.due(s, ahead=AGE, limit=5),
+    "purge chats": purge_of(retention.CHATS),
+    "purge leads": purge_of(retention.LEADS),
+    "purge evidence": purge_of(retention.EVIDENCE),
+    "purge alerts": purge_of(retention.ALERTS),
+    "purge actions": purge_of(retention.ACTIONS),
+    "purge expired": purge_of(retention.EXPIRED_REQUESTS),
+    "purge answered": purge_of(retention.ANSWERED_REQUESTS),
+}
+
+
+async def read_whole(database: Database, query: Query) -> set[str]:
+    """The tables that the statements of a query read from end to end."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        statements.append((statement, parameters))
+
+    engine = database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        async with database.transaction() as session:
+            await query(session)
+            await session.rollback()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert statements
+    found: set[str] = set()
+    async with database.driver() as connection:
+        for statement, arguments in statements:
+            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}", *arguments))
+            if "information_schema" not in statement:
+                found |= set(re.findall(r"Seq Scan on (\w+)", plan))
+    return found
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_no_query_reads_a_growing_table_whole(crowd: Database, name: str) -> None:
+    assert await read_whole(crowd, QUERIES[name]) <= SMALL
+
+
+async def test_the_search_reads_by_id_and_by_time_wherever_it_can(crowd: Database) -> None:
+    traces = Traces(
+        conversation_ids=[uuid4()],
+        addresses=["nobody@x.pl"],
+        words=["nobody@x.pl"],
+        since=clock.now() - timedelta(minutes=5),
+        answering=None,
+        whole=True,
+    )
+    whole = await read_whole(crowd, lambda session: residue.search(session, traces))
+    small = {"alembic_version", "channel_gate", "consent_audit_head", "scheduled_job"}
+    assert whole <= SMALL | small
