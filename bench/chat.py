@@ -42,9 +42,9 @@ class Target:
     sent: int = 0
     loads: list[wrk.Load] = field(default_factory=list)
 
-    def load(self, seconds: int) -> wrk.Load:
+    def load(self, seconds: int, *, connections: int = CONNECTIONS) -> wrk.Load:
         """Load it for so long, going on where the last load ended."""
-        found = wrk.run(self.url, script=self.script, first=self.sent, seconds=seconds, connections=CONNECTIONS)
+        found = wrk.run(self.url, script=self.script, first=self.sent, seconds=seconds, connections=connections)
         self.sent += found.requests + CONNECTIONS  # those in flight when wrk stopped may have been stored
         return found
 

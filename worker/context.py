@@ -33,6 +33,8 @@ from worker.schedule import Schedule
 from worker.settling import BreakerRules, Settler
 from worker.solo import Solo
 
+LEAST_ATTEMPTS_OF_CRASHERS: Final = 3
+"""An alert whose worker died may only have been beside the one that killed it."""
 VENDOR_PACES: Final = {"hooks.slack.com": Pace(interval=timedelta(seconds=1), burst=10)}
 """What vendors' own hosts take. Slack: one message a second, short bursts (docs.slack.dev/apis/web-api/rate-limits)."""
 
@@ -174,7 +176,7 @@ def _delivery(
         },
         database=database,
         lease=lease,
-        max_attempts=policy.max_attempts,
+        max_attempts=max(policy.max_attempts, LEAST_ATTEMPTS_OF_CRASHERS),
         max_age=timedelta(hours=settings.alert_max_age_hours),
         sweep_seconds=settings.alert_sweep_seconds,
         catch_up=schedule.catch_up,

@@ -41,6 +41,7 @@ class Delivery:
         self._sweep_seconds = sweep_seconds
         self._catch_up = catch_up
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     async def start(self) -> None:
         """Begin to deliver. Channels that we paused ourselves are tried: their settings may have been mended."""
@@ -57,6 +58,7 @@ class Delivery:
 
     async def finish(self) -> None:
         """Claim nothing more, and wait until everything in flight is settled, FINISH_SECONDS at most."""
+        self._stopping = True
         self._sweeper.cancel()
         for pump in self._pumps.values():
             pump.stop()
@@ -67,7 +69,7 @@ class Delivery:
         await asyncio.gather(*self._tasks, self._sweeper, return_exceptions=True)
 
     async def _sweep_for_ever(self) -> None:
-        while True:
+        while not self._stopping:  # a cancellation alone may be swallowed by whatever is awaited
             wait = self._sweep_seconds
             try:
                 wait = await self._sweep()

@@ -21,6 +21,8 @@ BUDGET_SECONDS: Final = 20.0
 BUSY_STATEMENTS: Final = 1
 """From so many statements of others on, the purge gives way."""
 PAUSE_SECONDS: Final = 0.05
+BUSY_SHARE: Final = 5
+"""How much smaller a batch is then."""
 PROOF_KEPT: Final = timedelta(days=3 * 365)
 """What proves that requests were answered and what operators did (GDPR art. 5(2))."""
 EXPIRED_KEPT: Final = timedelta(days=30)
@@ -68,7 +70,8 @@ async def purge(
 ) -> dict[str, int]:
     """Delete what is too old, for `budget_seconds` at most; gives how many rows in all, by kind.
 
-    Every batch is a transaction of its own. While others have statements under way the purge rests between batches.
+    Every batch is a transaction of its own. While others have statements under way batches are smaller, and the purge
+    rests between them.
     """
     deadline = time.monotonic() + budget_seconds
     counts: dict[str, int] = {}
@@ -82,15 +85,17 @@ async def purge(
 
 
 async def _purge(database: Database, rule: Rule, *, age: timedelta, batch: int, deadline: float) -> int:
-    total = 0
+    total, limit = 0, batch
     while time.monotonic() < deadline:
         async with database.transaction() as session:
-            deleted, rows = await retention.delete_batch(session, rule, age=age, limit=batch)
+            deleted, rows = await retention.delete_batch(session, rule, age=age, limit=limit)
             working = await retention.busy(session)
         total += rows
         if not deleted:
             break
+        limit = batch
         if working >= BUSY_STATEMENTS:
+            limit = max(batch // BUSY_SHARE, 1)
             await asyncio.sleep(PAUSE_SECONDS)
     return total
 

@@ -223,6 +223,8 @@ async def test_a_consent_after_the_request_stays_though_the_worker_comes_late(
     assert await people.answer(sql, await people.conversation(sql, first)) is False
     assert await people.answer(sql, await people.conversation(sql, second)) is True
     assert await sql.fetchval("SELECT count(*) FROM suppression") == 0
+    listings = [event for event, *_ in await people.events(sql) if event.startswith("suppression")]
+    assert listings == ["suppression.lifted"], "the log must not end with an address that came onto the list"
 
 
 async def test_a_suppression_outlives_its_key_and_is_lifted_under_the_next(

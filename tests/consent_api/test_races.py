@@ -140,7 +140,6 @@ async def test_a_ring_that_nobody_heard_is_made_good(
     tmp_path: Path,
 ) -> None:
     """Nobody worked while the address came in, and Redis lost the ring."""
-
     conversation_id = await people.conversation(sql, await subscriber(client, texts))
     await unsubscribe(client)
     with redis_client.Redis.from_url(redis_url) as client_of_redis:
