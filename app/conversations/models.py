@@ -19,6 +19,7 @@ class ChatConversation(Base):
     __table_args__ = (
         CheckConstraint("state IN ('open', 'handoff', 'closed')", name="state"),
         Index("ix_chat_conversations_created_at_id", "created_at", "id"),
+        Index("ix_chat_conversations_marketing", "last_message_at", postgresql_where=text("marketing_consent")),
         Index("ix_chat_conversations_email", "email", postgresql_where=text("email IS NOT NULL")),
         Index(
             "ix_chat_conversations_no_contact",

@@ -1,9 +1,11 @@
 """Tables of the operation itself. Neither holds personal data."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Text, func
+from sqlalchemy import Index, LargeBinary, Text, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db import Base
@@ -48,3 +50,18 @@ class ScheduledJob(Base):
     """The class of the last failure's error."""
     last_count: Mapped[int | None]
     """How many rows the last success touched."""
+
+
+class IdempotencyKey(Base):
+    """The answer to a request that named an `Idempotency-Key`, written in the transaction of its effect."""
+
+    __tablename__ = "idempotency_key"
+
+    scope: Mapped[str] = mapped_column(Text, primary_key=True)
+    """Whose key it is, and on which operation."""
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    """SHA-256 of the request, so that another one under the same key is noticed."""
+    status: Mapped[int]
+    body: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
