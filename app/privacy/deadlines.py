@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts import service as alerts
 from app.core.db import Database
-from app.privacy.repository import requests
+from app.privacy.repository import clocks
 
 PROOF_WITHIN: Final = timedelta(hours=24)
 WARN_AHEAD: Final = timedelta(days=7)
@@ -16,10 +16,10 @@ WARN_AHEAD: Final = timedelta(days=7)
 
 async def keep(database: Database, *, pagers: Sequence[str]) -> int:
     """Close what lapsed, and tell operators once of each request whose month ends within WARN_AHEAD; gives how many."""
-    closed = await _all(database, lambda session: requests.expire_unproved(session, age=PROOF_WITHIN))
-    closed += await _all(database, requests.close_answered)
+    closed = await _all(database, lambda session: clocks.expire_unproved(session, age=PROOF_WITHIN))
+    closed += await _all(database, clocks.close_answered)
     async with database.transaction() as session:
-        due = await requests.warn_of_due(session, ahead=WARN_AHEAD)
+        due = await clocks.warn_of_due(session, ahead=WARN_AHEAD)
         if due:
             await alerts.tell_operators(session, kind="notice.privacy_due", reason=None, pagers=pagers)
     return closed + due
@@ -31,5 +31,5 @@ async def _all(database: Database, close: Callable[[AsyncSession], Awaitable[int
         async with database.transaction() as session:
             count = await close(session)
         total += count
-        if count < requests.BATCH:
+        if count < clocks.BATCH:
             return total

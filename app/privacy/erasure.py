@@ -120,7 +120,9 @@ async def _erase(
         counts["privacy_request"] = await requests.close_all(
             session, list(digests), but=subject.request_id, before=replayed.at if replayed else None
         )
-    left = await residue.search(session, _traces(people, subject, replayed))
+    traces = _traces(people, subject, replayed)
+    counts["idempotency_key"] = await residue.forget_kept_answers(session, traces)
+    left = await residue.search(session, traces)
     if left:
         raise ResidueError(left)
     erasure_id = await _record(

@@ -11,6 +11,7 @@ import structlog
 from app.alerts.repository import erasure
 from app.core.db import Database
 from app.core.settings import Settings
+from app.operations import idempotency
 from app.privacy.repository import retention
 from app.privacy.repository.retention import Rule
 
@@ -62,6 +63,7 @@ class Retention:
             (retention.EXPIRED_REQUESTS, EXPIRED_KEPT),
             (retention.ANSWERED_REQUESTS, PROOF_KEPT),
             (retention.ERASURES, PROOF_KEPT),
+            (retention.REPEATS, idempotency.KEPT),
         )
 
 

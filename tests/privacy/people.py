@@ -52,6 +52,12 @@ async def plant(sql: asyncpg.Connection, conversation_id: UUID) -> None:
         f"Dzień dobry {ADDRESS}",
     )
     await sql.execute(
+        "INSERT INTO idempotency_key (scope, key, fingerprint, status, body) "
+        "VALUES ('operator', 'k', '\\x00', 201, jsonb_build_object('conversation_id', $1::text, 'message', $2::text))",
+        str(conversation_id),
+        ADDRESS,
+    )
+    await sql.execute(
         "UPDATE outbound_alert SET request_id = $2 WHERE conversation_id = $1", conversation_id, f"req-{NATIONAL}"
     )
     await sql.execute(

@@ -38,7 +38,7 @@ async def test_the_token_erases_the_conversation_and_everything_about_it(
     await plant(sql, conversation_id)
     before = holding(await dump(sql), *WORDS)
     assert {"chat_messages", "chat_conversations", "leads", "consent_evidence", "followup_event"} <= before
-    assert {"delivery_attempt", "dead_letter_queue", "outbound_alert"} <= before
+    assert {"delivery_attempt", "dead_letter_queue", "outbound_alert", "idempotency_key"} <= before
 
     response = await client.delete("/v1/chat", headers=token)
 

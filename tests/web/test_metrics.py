@@ -54,7 +54,7 @@ async def test_backlog_age_breaker_and_dead_letters_are_told(
 async def test_nothing_personal_is_told(client: httpx.AsyncClient) -> None:
     await capture_lead(client)
     text = (await client.get("/metrics")).text
-    assert "691" not in text
+    assert "691222333" not in text
     assert "Warszawa" not in text
 
 

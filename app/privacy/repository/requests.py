@@ -12,11 +12,10 @@ from app.core.db import AnyRow
 from app.privacy.models import PrivacyRequest
 
 MAX_TRIES: Final = 5
-BATCH: Final = 500
 
 _NO_SYNC: Final = {"synchronize_session": False}
-_OPEN: Final = PrivacyRequest.state.in_(("received", "verified"))
-_SILENT: Final[dict[str, Any]] = {"address": null(), "token_hash": null(), "closed_at": func.now()}
+OPEN: Final = PrivacyRequest.state.in_(("received", "verified"))
+SILENT: Final[dict[str, Any]] = {"address": null(), "token_hash": null(), "closed_at": func.now()}
 """What closing a request takes away."""
 
 
@@ -129,7 +128,7 @@ async def prove(
 
 async def answer(session: AsyncSession, request_id: UUID, *, result: Mapping[str, Any], close: bool) -> None:
     """Note what was done about a proved request, and close it when that was all."""
-    values = {"result": dict(result), **({"state": "done", **_SILENT} if close else {})}
+    values = {"result": dict(result), **({"state": "done", **SILENT} if close else {})}
     await session.execute(
         update(PrivacyRequest).where(PrivacyRequest.id == request_id).values(**values), execution_options=_NO_SYNC
     )
@@ -146,13 +145,11 @@ async def close_all(
         update(PrivacyRequest)
         .where(
             PrivacyRequest.address_hmac.in_(digests),
-            _OPEN,
+            OPEN,
             PrivacyRequest.id != but if but else true(),
             PrivacyRequest.created_at <= before if before else true(),
         )
-        .values(
-            state=case((PrivacyRequest.state == "verified", "done"), else_="expired"), access_hash=null(), **_SILENT
-        )
+        .values(state=case((PrivacyRequest.state == "verified", "done"), else_="expired"), access_hash=null(), **SILENT)
         .returning(PrivacyRequest.id),
         execution_options=_NO_SYNC,
     )
@@ -219,60 +216,3 @@ async def page(
             .limit(limit)
         )
     ).all()
-
-
-async def expire_unproved(session: AsyncSession, *, age: timedelta) -> int:
-    """Close requests that nobody proved in time, up to BATCH; gives how many."""
-    return await _close(
-        session,
-        PrivacyRequest.state == "received",
-        PrivacyRequest.created_at < func.now() - age,
-        values={"state": "expired", **_SILENT},
-    )
-
-
-async def close_answered(session: AsyncSession) -> int:
-    """Close requests for access whose export may no longer be fetched, up to BATCH; gives how many."""
-    return await _close(
-        session,
-        PrivacyRequest.state == "verified",
-        PrivacyRequest.access_until < func.now(),
-        values={"state": "done", **_SILENT},
-    )
-
-
-async def _close(session: AsyncSession, *which: Any, values: Mapping[str, Any]) -> int:
-    found = select(PrivacyRequest.id).where(*which).limit(BATCH).with_for_update(skip_locked=True)
-    closed = await session.execute(
-        update(PrivacyRequest)
-        .where(PrivacyRequest.id.in_(found.scalar_subquery()))
-        .values(**values)
-        .returning(PrivacyRequest.id),
-        execution_options=_NO_SYNC,
-    )
-    return len(closed.all())
-
-
-async def warn_of_due(session: AsyncSession, *, ahead: timedelta) -> int:
-    """Mark open requests whose month is nearly over as told of; gives how many there were to tell of."""
-    marked = await session.execute(
-        update(PrivacyRequest)
-        .where(_OPEN, PrivacyRequest.due_at < func.now() + ahead, PrivacyRequest.warned_at.is_(None))
-        .values(warned_at=func.now())
-        .returning(PrivacyRequest.id),
-        execution_options=_NO_SYNC,
-    )
-    return len(marked.all())
-
-
-async def due(session: AsyncSession, *, ahead: timedelta, limit: int) -> tuple[int, Sequence[AnyRow]]:
-    """How many open requests are due so soon or late already, and the most urgent of them."""
-    which = (_OPEN, PrivacyRequest.due_at < func.now() + ahead)
-    count = (await session.execute(select(func.count()).where(*which))).scalar_one()
-    rows = await session.execute(
-        select(PrivacyRequest.id, PrivacyRequest.type, PrivacyRequest.state, PrivacyRequest.due_at)
-        .where(*which)
-        .order_by(PrivacyRequest.due_at)
-        .limit(limit)
-    )
-    return count, rows.all()

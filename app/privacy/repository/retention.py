@@ -91,6 +91,8 @@ ANSWERED_REQUESTS: Final = _plain(
     f"closed_at IS NOT NULL AND closed_at < {_CUTOFF}",
     time="closed_at",
 )
+REPEATS: Final = _plain("idempotency_keys", "idempotency_key", f"created_at < {_CUTOFF}", time="created_at", key="ctid")
+"""`ctid`: its key has two columns, and nobody updates a row."""
 ERASURES: Final = _plain("erasures", "erasure", f"at < {_CUTOFF}", time="at")
 
 _BUSY: Final = text(
