@@ -10,9 +10,11 @@ from app.alerts.routes.status import router as status
 from app.consent.routes import router as consent
 from app.conversations.audit_routes import router as audit
 from app.conversations.consent_routes import router as answers
+from app.conversations.desk_routes import router as conversations
 from app.conversations.offer_routes import router as offer
 from app.conversations.routes import router as chat
 from app.conversations.unsubscribe_routes import router as unsubscribe
+from app.followups.routes import router as followups
 from app.leads.routes import router as leads
 from app.operations.routes import router as operator_actions
 from app.privacy.page_routes import router as privacy_pages
@@ -31,6 +33,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     privacy,
     privacy_pages,
     leads,
+    conversations,
+    followups,
     alerts,
     dead_letters,
     channels,
@@ -48,6 +52,8 @@ TAGS = [
     {"name": "audit", "description": "Proof of what people decided, and that nobody changed it. For operators."},
     {"name": "privacy", "description": "Access, erasure and withdrawal, for whoever proves an address."},
     {"name": "leads", "description": "Visitors with contact data. For operators."},
+    {"name": "conversations", "description": "What visitors and we said. For operators."},
+    {"name": "followups", "description": "What quiet conversations are sent, each number once. For operators."},
     {"name": "alerts", "description": "Messages to sales and their delivery. For operators."},
     {"name": "dead_letters", "description": "Alerts that were not delivered at once, and what to do. For operators."},
     {"name": "channels", "description": "Slack, monday.com, e-mail: what holds them back. For operators."},

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import NoReturn
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
+from app.alerts import metrics as alert_metrics
 from app.api import ROUTERS, TAGS
 from app.consent.anchor import Anchor
 from app.consent.audit import Auditor
@@ -22,6 +24,8 @@ from app.core.jobs import Doorbell, arq_redis
 from app.core.logging import configure_logging
 from app.core.settings import Settings, SettingsError, read_settings
 from app.engine.engine import Engine
+from app.followups import metrics as followup_metrics
+from app.followups.service import Followups
 from app.privacy.office import Office
 from app.privacy.replay import Watch
 from app.web.drain import Drain
@@ -64,7 +68,13 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             app.state.database = database
             app.state.doorbell = doorbell
             app.state.consent_texts = texts
-            app.state.chat = Chat(database=database, engine=Engine.load(), texts=texts, reach=Reach.of(settings))
+            engine = Engine.load()
+            app.state.chat = Chat(database=database, engine=engine, texts=texts, reach=Reach.of(settings))
+            app.state.followups = Followups.of(settings, engine)
+            app.state.metrics = (
+                partial(alert_metrics.families, configured=settings.configured_channels),
+                followup_metrics.families,
+            )
             app.state.auditor = Auditor(database=database, anchor=Anchor.of(settings))
             app.state.privacy = Office.of(settings, database=database, doorbell=doorbell)
             app.state.erasures_behind = Watch(database, app.state.privacy.ledger).behind

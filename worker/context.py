@@ -15,11 +15,14 @@ from app.core.jobs import arq_redis
 from app.core.keys import KeyRing
 from app.core.settings import Settings
 from app.engine.engine import Engine
+from app.followups.service import Followups
+from app.followups.timing import Timing
 from app.privacy.ledger import LedgerBrokenError
 from app.privacy.office import ledger_of
 from app.privacy.replay import Watch
 from worker import jobs, metrics
 from worker.channels.base import Channel
+from worker.channels.dkim import Seal
 from worker.channels.email import EmailChannel
 from worker.channels.http import new_client
 from worker.channels.monday import MondayChannel
@@ -90,8 +93,10 @@ async def start(settings: Settings) -> Context:
         for channel in channels:
             cleanup.push_async_callback(channel.aclose)
         await _refuse_forgotten_erasures(settings, database)
-        schedule = Schedule(jobs.jobs(settings, database), database=database)
-        delivery = bell.delivery = _delivery(settings, database, channels, Receipts(redis), schedule, bell)
+        engine = Engine.load()
+        followups = Followups.of(settings, engine)
+        schedule = Schedule(jobs.jobs(settings, database, followups), database=database)
+        delivery = bell.delivery = _delivery(settings, database, channels, Receipts(redis), schedule, bell, engine)
         try:
             await delivery.start()
         except DATABASE_ERRORS as error:
@@ -134,6 +139,7 @@ def _delivery(
     receipts: Receipts,
     schedule: Schedule,
     bell: _Bell,
+    engine: Engine,
 ) -> Delivery:
     lease = timedelta(seconds=settings.alert_lease_seconds)
     policy = RetryPolicy(
@@ -155,9 +161,10 @@ def _delivery(
     )
     messages = Messages(
         database=database,
-        engine=Engine.load(),
+        engine=engine,
         keys=KeyRing.of(settings),
         public_base_url=settings.public_base_url,
+        hours=Timing.of(settings).hours,
     )
     solo = Solo()
     return Delivery(
@@ -219,6 +226,7 @@ def _channels(settings: Settings) -> list[Channel]:
                 mail_from=settings.mail_from,
                 recipient=settings.escalation_email,
                 total_seconds=seconds,
+                seal=Seal.of(settings),
             )
         )
     return channels

@@ -11,8 +11,11 @@ from app.alerts.repository import dead_letters
 from app.consent.anchor import Anchor
 from app.conversations import unsubscribe
 from app.conversations.consents import Reach
+from app.core import clock
 from app.core.db import Database
 from app.core.settings import Settings
+from app.followups import schedule
+from app.followups.service import Followups
 from app.privacy import deadlines
 from app.privacy.purge import Retention, purge
 from worker.audit import AUDIT_CHECKPOINT, write_checkpoint
@@ -23,6 +26,7 @@ FORGET_DEAD_LETTERS: Final = "forget_dead_letters"
 APPLY_UNSUBSCRIBES: Final = "apply_unsubscribes"
 PRIVACY_DEADLINES: Final = "privacy_deadlines"
 PURGE: Final = "purge"
+FOLLOWUPS: Final = "followups"
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -37,13 +41,14 @@ def intervals(settings: Settings) -> dict[str, timedelta]:
         APPLY_UNSUBSCRIBES: timedelta(minutes=1),
         PRIVACY_DEADLINES: timedelta(minutes=10),
         PURGE: timedelta(minutes=settings.cache_cleanup_minutes),
+        FOLLOWUPS: timedelta(minutes=settings.followup_minutes),
     }
     if settings.audit_anchor is not None:
         every[AUDIT_CHECKPOINT] = timedelta(minutes=settings.audit_checkpoint_minutes)
     return every
 
 
-def jobs(settings: Settings, database: Database) -> list[Job]:
+def jobs(settings: Settings, database: Database, followups: Followups) -> list[Job]:
     """The jobs of a worker. `database` rings for what they make due."""
     anchor = Anchor.of(settings)
     work = {
@@ -52,6 +57,7 @@ def jobs(settings: Settings, database: Database) -> list[Job]:
         APPLY_UNSUBSCRIBES: lambda: unsubscribe.apply_all(database, Reach.of(settings)),
         PRIVACY_DEADLINES: lambda: deadlines.keep(database, pagers=settings.pager_channels),
         PURGE: lambda: purge_rows(database, Retention.of(settings)),
+        FOLLOWUPS: lambda: schedule.run(database, followups, now=clock.now()),
         **({AUDIT_CHECKPOINT: lambda: write_checkpoint(database, anchor)} if anchor else {}),
     }
     return [Job(name, every, work[name]) for name, every in intervals(settings).items()]

@@ -20,16 +20,20 @@ from app.core import clock
 from app.core.db import Database
 from app.core.keys import KeyRing
 from app.engine.engine import Engine
+from app.followups.calendar import Hours
+from app.followups.repository import FOLLOWUP_DUE
+from app.followups.sending import Dropped, Later, Ready
 from app.leads import repository as leads
 from app.leads.service import LEAD_CAPTURED
 from app.privacy import proof as proofs
 from app.privacy.proof import PROOF_EVENT
 from worker.channels.base import Envelope, LeadAlert, Message
+from worker.followups import FollowupMails
 from worker.notices import notice
 from worker.personal import deletion, proof_mail
 
 MAX_WORDS: Final = 500
-GUARDED: Final[Mapping[str, Purpose]] = {LEAD_CAPTURED: "rodo"}
+GUARDED: Final[Mapping[str, Purpose]] = {LEAD_CAPTURED: "rodo", FOLLOWUP_DUE: "marketing_email"}
 """Events about people who have a say, and the purpose that each needs."""
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -41,13 +45,24 @@ class Refusal:
 
     reason: str
     failed: bool = False
+    until: datetime | None = None
+    """Not now, but from then on."""
 
 
 class Messages:
     """Writes messages for alerts under their claims."""
 
-    def __init__(self, *, database: Database, engine: Engine, keys: KeyRing, public_base_url: str) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        engine: Engine,
+        keys: KeyRing,
+        public_base_url: str,
+        hours: Hours,
+    ) -> None:
         self._database = database
+        self._followups = FollowupMails(engine=engine, keys=keys, hours=hours, base_url=public_base_url)
         self._engine = engine
         self._keys = keys
         self._public_base_url = public_base_url
@@ -59,10 +74,11 @@ class Messages:
         noticed = [alert for alert in claimed if alert.event.startswith("notice.")]
         proving = [alert for alert in claimed if alert.event == PROOF_EVENT]
         erased = [alert for alert in claimed if alert.event == LEAD_ERASED]
+        followed = [alert for alert in claimed if alert.event == FOLLOWUP_DUE]
         written: dict[UUID, Message | Refusal] = {
             alert.id: Refusal("unknown_event", failed=True)
             for alert in claimed
-            if alert not in (*captured, *noticed, *proving, *erased)
+            if alert not in (*captured, *noticed, *proving, *erased, *followed)
         }
         if captured:
             async with self._database.driver() as connection:
@@ -75,7 +91,24 @@ class Messages:
         if erased:
             async with self._database.driver() as connection:
                 written |= await self._deletions(connection, erased)
+        if followed:
+            async with self._database.driver() as connection:
+                written |= await self._followup_mails(connection, followed)
         return written
+
+    async def _followup_mails(
+        self, connection: asyncpg.Connection, claimed: Sequence[Claimed]
+    ) -> dict[UUID, Message | Refusal]:
+        now = clock.now()
+        judged = await self._followups.judge(connection, [alert.subject_id for alert in claimed], now=now)
+
+        def mail(alert: Claimed) -> Message | Refusal:
+            verdict = judged[alert.subject_id]
+            if isinstance(verdict, Ready):
+                return self._followups.mail(verdict, envelope=_envelope(alert), now=now)
+            return _refusal(verdict)
+
+        return {alert.id: _tried(mail, alert) for alert in claimed}
 
     async def _proof(self, alert: Claimed) -> Message | Refusal:
         """A transaction each: it makes the token, and waits for others that mail the same address."""
@@ -105,6 +138,10 @@ class Messages:
         if alert.event not in GUARDED:
             return None
         async with self._database.driver() as connection:
+            if alert.event == FOLLOWUP_DUE:
+                judged = await self._followups.judge(connection, [alert.subject_id], now=clock.now())
+                verdict = judged[alert.subject_id]
+                return None if isinstance(verdict, Ready) else _refusal(verdict)
             reason = (await self._reasons(connection, [alert], GUARDED[alert.event])).get(alert.conversation_id)
         return None if reason is None else Refusal(reason)
 
@@ -170,6 +207,12 @@ class Messages:
             else:
                 written[alert.id] = await notice(session, row, envelope=_envelope(alert))
         return written
+
+
+def _refusal(verdict: Dropped | Later) -> Refusal:
+    if isinstance(verdict, Later):
+        return Refusal("outside_hours", until=verdict.at)
+    return Refusal(verdict.reason)
 
 
 def _envelope(alert: Claimed) -> Envelope:

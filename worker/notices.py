@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.alerts.repository import dead_letters, notices
 from app.core import clock
 from app.privacy.deadlines import WARN_AHEAD
-from app.privacy.repository import requests
+from app.privacy.repository import clocks
 from worker.channels.base import Envelope, Notice
 
 ITEMS: Final = 25
@@ -99,7 +99,7 @@ async def _channel_paused(session: AsyncSession, row: Any, envelope: Envelope) -
 
 
 async def _privacy_due(session: AsyncSession, row: Any, envelope: Envelope) -> Notice:
-    count, first = await requests.due(session, ahead=WARN_AHEAD, limit=ITEMS)
+    count, first = await clocks.due(session, ahead=WARN_AHEAD, limit=ITEMS)
     return Notice(
         envelope=envelope,
         notice_id=row.id,

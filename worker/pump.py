@@ -323,6 +323,10 @@ def _given_back(alert: Claimed, *, trial: bool) -> Done:
 
 
 def _refused(alert: Claimed, refusal: Refusal, *, trial: bool) -> Done:
+    if refusal.until is not None:
+        wait = max((refusal.until - clock.now()).total_seconds(), SHORTEST_WAIT_SECONDS)
+        later = Settlement(id=alert.id, token=alert.lease_token, attempt=alert.attempt, wait_seconds=wait)
+        return Done(alert, later, trial)
     settlement = Settlement(
         id=alert.id,
         token=alert.lease_token,

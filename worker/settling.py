@@ -15,6 +15,7 @@ from app.alerts.repository import gate, queue
 from app.alerts.repository.queue import Claimed, Settlement
 from app.core import clock
 from app.core.db import DATABASE_ERRORS, Database, Ring
+from app.followups.repository import FOLLOWUP_DUE, follow_alerts
 from worker import metrics
 from worker.channels.base import Health, Outcome, OutcomeKind
 from worker.receipts import Receipts
@@ -104,7 +105,8 @@ class Settler:
             )
         ]
         async with self._database.driver() as connection:
-            if len(runs) == 1 and not _needs_gate(batch):
+            followed = [done.claimed.subject_id for done in batch if done.claimed.event == FOLLOWUP_DUE]
+            if len(runs) == 1 and not followed and not _needs_gate(batch):
                 return await _settle_run(connection, channel, *runs[0])
             ours: set[UUID] = set()
             paged = False
@@ -113,6 +115,8 @@ class Settler:
                     ours |= await _settle_run(connection, channel, health, epoch, trial, run)
                     await self._tell_breaker(connection, channel, health, epoch, trial, run)
                     paged |= await self._hold(connection, channel, run)
+                if followed:
+                    await follow_alerts(connection, followed)
         if paged:
             await self._bell(self._pagers)
         return ours

@@ -118,7 +118,17 @@ async def resume(session: AsyncSession, *, event: str, conversation_id: UUID) ->
 
 
 async def cancel(
-    session: AsyncSession, *, conversation_ids: Sequence[UUID], events: Sequence[str] | None, reason: str
+    session: AsyncSession,
+    *,
+    conversation_ids: Sequence[UUID],
+    events: Sequence[str] | None,
+    reason: str,
+    subject_ids: Sequence[UUID] | None = None,
 ) -> int:
-    """Cancel what waits to be sent about these conversations, of these events or of all; gives how many."""
-    return await alerts.cancel(session, conversation_ids=conversation_ids, events=events, reason=reason)
+    """Cancel what waits to be sent about these conversations, of these events or of all; gives how many.
+
+    With `subject_ids` only alerts about these subjects.
+    """
+    return await alerts.cancel(
+        session, conversation_ids=conversation_ids, events=events, reason=reason, subject_ids=subject_ids
+    )

@@ -71,7 +71,7 @@ class MessageOut(BaseModel):
     id: UUID
     seq: int = Field(description="Position in the conversation, from 1, without gaps.", examples=[3])
     role: Literal["visitor", "bot", "human"]
-    type: Literal["text", "quote", "packages", "booking", "form"]
+    type: Literal["text", "quote", "packages", "booking", "form", "followup"]
     text: str
     data: dict[str, Any] | None = Field(description="The same facts for programs, for example a quote's numbers.")
     quick_replies: list[QuickReplyOut]

@@ -151,3 +151,12 @@ _RINGING = "ring_when_committed"
 def ring_when_committed(session: AsyncSession, channels: Iterable[str]) -> None:
     """Announce that this transaction made alerts due on `channels`; the doorbell rings if and when it commits."""
     session.info.setdefault(_RINGING, set()).update(channels)
+
+
+async def driver_of(session: AsyncSession) -> asyncpg.Connection:
+    """The driver's connection under a session, for statements of the driver's that belong to its transaction.
+
+    The session must have run a statement before: SQLAlchemy begins the transaction with the first one.
+    """
+    raw = await (await session.connection()).get_raw_connection()
+    return cast("asyncpg.Connection", raw.driver_connection)

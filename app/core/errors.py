@@ -12,11 +12,20 @@ class AppError(Exception):
 
     code: ClassVar[str] = "error"
     title: ClassVar[str] = "The request failed."
+    retry_after: int | None = None
+    """In how many seconds the same request may succeed; None when nobody can say."""
 
     @property
     def detail(self) -> str | None:
         """This occurrence in one sentence, or None when the title says it all."""
         return str(self) or None
+
+
+class MalformedError(AppError):
+    """The request cannot be read."""
+
+    code = "malformed"
+    title = "The request cannot be read."
 
 
 class InvalidError(AppError):

@@ -105,6 +105,20 @@ class Settings(BaseSettings):
     mail_from: Annotated[str, AfterValidator(_mailbox)] | None = None
     escalation_email: Annotated[str, AfterValidator(_address)] | None = None
 
+    dkim_domain: OptionalText = None
+    dkim_selector: OptionalText = None
+    dkim_private_key: OptionalSecret = None
+
+    followup_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
+    followup_hours: Annotated[
+        tuple[Annotated[float, Field(ge=1, le=8760)], ...],
+        NoDecode,
+        BeforeValidator(_comma_separated),
+        Field(min_length=1, max_length=10),
+    ] = (24, 72, 168)
+    followup_opens: Annotated[int, Field(ge=0, le=22)] = 9
+    followup_closes: Annotated[int, Field(ge=1, le=24)] = 20
+
     scheduler_enabled: bool = True
     alert_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 60
     alert_sweep_seconds: Annotated[float, Field(gt=0, le=3600)] = 30
@@ -146,6 +160,21 @@ class Settings(BaseSettings):
     def _lease_outlasts_a_send(self) -> Self:
         if self.alert_lease_seconds <= self.alert_send_seconds:
             raise ValueError("ALERT_LEASE_SECONDS must be longer than ALERT_SEND_SECONDS")
+        return self
+
+    @model_validator(mode="after")
+    def _followups_make_sense(self) -> Self:
+        if list(self.followup_hours) != sorted(set(self.followup_hours)):
+            raise ValueError("FOLLOWUP_HOURS must rise, such as 24,72,168")
+        if self.followup_opens >= self.followup_closes:
+            raise ValueError("FOLLOWUP_OPENS must be before FOLLOWUP_CLOSES")
+        return self
+
+    @model_validator(mode="after")
+    def _dkim_is_whole(self) -> Self:
+        dkim = (self.dkim_domain, self.dkim_selector, self.dkim_private_key)
+        if any(dkim) and not all(dkim):
+            raise ValueError("DKIM_DOMAIN, DKIM_SELECTOR and DKIM_PRIVATE_KEY go together")
         return self
 
     @property

@@ -6,11 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from app.engine import answers, compose, consent, dialog, guards, language, normalise, scoring
+from app.engine import followup as followup_texts
 from app.engine import knowledge as knowledge_files
 from app.engine.compose import Voice
 from app.engine.consent import Stated
 from app.engine.contacts import Closing, closing
 from app.engine.dialog import Act, State
+from app.engine.followup import MailWords
 from app.engine.knowledge import Knowledge
 from app.engine.parts import Context, Part
 from app.engine.quote import area_is_sane
@@ -57,6 +59,14 @@ class Engine:
             )
             raise ValueError(msg)
         return compose.quote(Voice(self._knowledge, locale, now), package, area_m2)
+
+    def followup(self, number: int, *, slots: Slots, locale: Locale, now: datetime) -> str:
+        """The n-th message to somebody whose conversation went quiet, at the prices of the day of `now`."""
+        return followup_texts.text(Voice(self._knowledge, locale, now), number, slots)
+
+    def followup_mail(self, number: int | None, *, locale: Locale, now: datetime) -> MailWords:
+        """What a mail says around the n-th follow-up, or around words that a person wrote (None)."""
+        return followup_texts.mail_words(Voice(self._knowledge, locale, now), number)
 
     def score(self, slots: Slots, *, messages: int) -> int:
         """How promising the lead is, 0 to 100."""

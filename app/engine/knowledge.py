@@ -177,6 +177,48 @@ class FirmFile(_Model):
     facts: dict[str, str]
 
 
+class FollowupStep(_Model):
+    """The words of the n-th follow-up."""
+
+    subject: Local
+    text: Local
+
+
+class FollowupMail(_Model):
+    """What stands around a follow-up in a mail."""
+
+    subject: Local
+    """Of words that a person wrote."""
+    why: Local
+    unsubscribe: Local
+    book: Local
+
+
+class FollowupFile(_Model):
+    """followups.yaml."""
+
+    talk: dict[Literal["apartment", "house", "commercial", "unknown"], Local]
+    """What was talked about, by the kind of property."""
+    dated: Local
+    """Prices and the day on which they were read."""
+    steps: list[FollowupStep] = Field(min_length=1)
+    refuse: Local
+    refusal: Local
+    """Words that the chat understands as the end of marketing by e-mail."""
+    mail: FollowupMail
+
+    @model_validator(mode="after")
+    def _complete(self) -> "FollowupFile":
+        missing = {"apartment", "house", "commercial", "unknown"} - self.talk.keys()
+        if missing:
+            msg = f"talk: no words for {sorted(missing)}"
+            raise ValueError(msg)
+        if any("{price}" not in text for step in self.steps for text in (step.text.pl, step.text.en)):
+            msg = "steps: every text needs {price}"
+            raise ValueError(msg)
+        return self
+
+
 class Knowledge(_Model):
     """Everything the engine knows, validated."""
 
@@ -186,6 +228,7 @@ class Knowledge(_Model):
     cities: CityFile
     names: NameFile
     firm: FirmFile
+    followups: FollowupFile
     templates: dict[str, Local]
 
     @model_validator(mode="after")
@@ -201,7 +244,19 @@ class Knowledge(_Model):
                 raise ValueError(msg)
             for pattern in package.patterns:
                 re.compile(pattern)
+        self._followups_can_be_filled()
         return self
+
+    def _followups_can_be_filled(self) -> None:
+        words = self.followups
+        facts = {**self.firm.facts, **dict.fromkeys(("talk", "where", "price", "date", "refusal"), "")}
+        texts = [words.dated, words.refuse, words.mail.why, *(step.text for step in words.steps)]
+        for text in (text for local in texts for text in (local.pl, local.en)):
+            try:
+                text.format_map(facts)
+            except (KeyError, ValueError, IndexError) as error:
+                msg = f"followups: nothing fills {error} in {text[:40]!r}"
+                raise ValueError(msg) from error
 
 
 def _construct(loader: type[yaml.SafeLoader], path: Path) -> Any:
@@ -256,6 +311,7 @@ def load(directory: Path | None = None) -> Knowledge:
         "cities": _read(folder / "cities.yaml", CityFile.model_validate),
         "names": _read(folder / "names.yaml", NameFile.model_validate),
         "firm": _read(folder / "firm.yaml", FirmFile.model_validate),
+        "followups": _read(folder / "followups.yaml", FollowupFile.model_validate),
         "templates": _read(folder / "templates.yaml", _Templates.model_validate).templates,
     }
     try:

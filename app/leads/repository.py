@@ -86,3 +86,15 @@ async def page(session: AsyncSession, *, before: tuple[datetime, UUID] | None, l
             .limit(limit)
         )
     ).all()
+
+
+async def set_status(session: AsyncSession, lead_id: UUID, status: str) -> bool:
+    """Say how far sales has come with a lead; false when it is there already, or there is no such lead."""
+    updated = await session.execute(
+        update(Lead)
+        .where(Lead.id == lead_id, Lead.status != status)
+        .values(status=status, updated_at=func.now())
+        .returning(Lead.id),
+        execution_options={"synchronize_session": False},
+    )
+    return updated.one_or_none() is not None

@@ -1,26 +1,67 @@
 """HTTP of leads, for operators."""
 
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
 
-from app.leads import service
-from app.leads.schemas import LeadOut, LeadsOut
-from app.web.deps import SessionDep, require_operator
+from app.core.db import Database
+from app.leads import service, table
+from app.leads.schemas import LeadOut, LeadPatchIn, LeadsOut
+from app.web.deps import OperatorDep, SessionDep, require_operator
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 
-router = APIRouter(prefix="/v1/leads", tags=["leads"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1", tags=["leads"], dependencies=[Depends(require_operator)])
+
+_SEPARATORS = {"comma": ",", "semicolon": ";"}
 
 
-@router.get("", response_model=LeadsOut)
+@router.get("/leads", response_model=LeadsOut)
 async def list_leads(session: SessionDep, cursor: Cursor = None, limit: Limit = 50) -> object:
     """Leads, newest first."""
     rows = await service.page(session, before=decode_cursor(cursor), limit=limit + 1)
     return {"items": rows[:limit], "next_cursor": encode_cursor(rows[limit - 1]) if len(rows) > limit else None}
 
 
-@router.get("/{lead_id}", response_model=LeadOut, responses=documented(404))
+@router.get(
+    "/leads.csv",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "Every lead."}},
+)
+async def export_leads(
+    request: Request,
+    separator: Annotated[
+        Literal["comma", "semicolon"], Query(description="A Polish or German Excel opens `semicolon` in columns.")
+    ] = "comma",
+) -> StreamingResponse:
+    """All leads for a spreadsheet, newest first: UTF-8 with BOM. A cell that would act as a formula begins with `'`."""
+    database: Database = request.app.state.database
+    pages = table.pages(database, separator=_SEPARATORS[separator])
+    first = await anext(pages)
+    return StreamingResponse(
+        _after(first, pages),
+        media_type="text/csv; charset=utf-8; header=present",
+        headers={"Content-Disposition": 'attachment; filename="leads.csv"'},
+    )
+
+
+async def _after(first: str, pages: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The first piece was read before the answer began, so that a database that is away is a 503."""
+    yield first
+    async for page in pages:
+        yield page
+
+
+@router.get("/leads/{lead_id}", response_model=LeadOut, responses=documented(404))
 async def get_lead(session: SessionDep, lead_id: UUID) -> object:
     """One lead."""
     return await service.get(session, lead_id)
+
+
+@router.patch("/leads/{lead_id}", response_model=LeadOut, responses=documented(404))
+async def update_lead(session: SessionDep, operator: OperatorDep, lead_id: UUID, body: LeadPatchIn) -> object:
+    """Say how far sales has come with it. The same again changes nothing."""
+    return await service.set_status(session, lead_id, body.status, actor=operator)

@@ -7,6 +7,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LeadStatus = Literal["new", "contacted", "qualified", "won", "lost"]
+
+
+class LeadPatchIn(BaseModel):
+    """What sales changes about a lead."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    status: LeadStatus | None = Field(None, description="null or absent: stays as it is.", examples=["contacted"])
+
 
 class LeadOut(BaseModel):
     """A visitor with contact data."""
@@ -15,7 +25,7 @@ class LeadOut(BaseModel):
 
     id: UUID
     conversation_id: UUID
-    status: Literal["new", "contacted", "qualified", "won", "lost"]
+    status: LeadStatus
     score: int = Field(ge=0, le=100)
     language: Literal["pl", "en"]
     name: str | None

@@ -12,6 +12,7 @@ from app.alerts import service as alerts
 from app.core.db import AnyRow
 from app.core.errors import NotFoundError
 from app.leads import repository
+from app.operations import service as journal
 
 LEAD_CAPTURED = "lead.captured"
 
@@ -88,3 +89,10 @@ async def get(session: AsyncSession, lead_id: UUID) -> AnyRow:
 async def page(session: AsyncSession, *, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[AnyRow]:
     """One page of leads, newest first."""
     return await repository.page(session, before=before, limit=limit)
+
+
+async def set_status(session: AsyncSession, lead_id: UUID, status: str | None, *, actor: str) -> AnyRow:
+    """Say how far sales has come with a lead; gives the lead. None leaves it as it is. Raises LeadNotFoundError."""
+    if status is not None and await repository.set_status(session, lead_id, status):
+        await journal.note(session, actor=actor, action=f"lead.{status}", target=str(lead_id))
+    return await get(session, lead_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, insert, select, true, tuple_, update
@@ -9,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import AnyRow
-from app.operations.models import OperatorAction, ScheduledJob
+from app.operations.models import IdempotencyKey, OperatorAction, ScheduledJob
 
 
 async def begin_run(session: AsyncSession, *, name: str, every: timedelta, slack: timedelta) -> bool:
@@ -89,3 +90,28 @@ async def actions(
             .limit(limit)
         )
     ).all()
+
+
+async def try_lock(session: AsyncSession, number: int) -> bool:
+    """Take an advisory lock until the transaction ends; false, at once, when another transaction has it."""
+    return bool((await session.execute(select(func.pg_try_advisory_xact_lock(number)))).scalar_one())
+
+
+async def answer(session: AsyncSession, *, scope: str, key: str) -> AnyRow | None:
+    """What is stored under a key: fingerprint, status and body; None when nothing is."""
+    return (
+        await session.execute(
+            select(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.body).where(
+                IdempotencyKey.scope == scope, IdempotencyKey.key == key
+            )
+        )
+    ).one_or_none()
+
+
+async def add_answer(
+    session: AsyncSession, *, scope: str, key: str, fingerprint: bytes, status: int, body: dict[str, Any]
+) -> None:
+    """Store the answer to a request under its key."""
+    await session.execute(
+        insert(IdempotencyKey).values(scope=scope, key=key, fingerprint=fingerprint, status=status, body=body)
+    )

@@ -18,6 +18,7 @@ from app.core.errors import (
     ForbiddenError,
     GoneError,
     InvalidError,
+    MalformedError,
     NotFoundError,
     UnauthenticatedError,
     UnavailableError,
@@ -25,6 +26,7 @@ from app.core.errors import (
 from app.web.problems import InvalidPart, problem_response, too_large
 
 _STATUS: Mapping[type[AppError], int] = {
+    MalformedError: 400,
     InvalidError: 422,
     UnauthenticatedError: 401,
     ForbiddenError: 403,
@@ -59,7 +61,7 @@ async def _app_error(_request: Request, error: Exception) -> Response:
     headers = {}
     if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, UnavailableError):
+    if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     return problem_response(status, code=error.code, title=error.title, detail=error.detail, headers=headers)
 

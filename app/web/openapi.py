@@ -50,8 +50,11 @@ def _document_problems(operations: dict[str, Any]) -> None:
     for operation in operations.values():
         responses = operation["responses"]
         statuses = [*EVERYWHERE]
-        if "requestBody" in operation:
+        named = {parameter["name"] for parameter in operation.get("parameters", ())}
+        if "requestBody" in operation or "Idempotency-Key" in named:
             statuses.append(400)
+        if "Idempotency-Key" in named:
+            statuses.append(409)
         if "security" in operation:
             statuses.append(401)
         for status, problem in documented(*statuses).items():

@@ -70,7 +70,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _DESCRIPTIONS = {
-    400: "The body is not JSON.",
+    400: "The body is not JSON, or a header cannot be read.",
     401: "The credential is absent or not valid.",
     403: "The credential does not allow this.",
     404: "There is no such resource.",

@@ -143,6 +143,8 @@ class PersonalMail:
     facts: tuple[tuple[str, str], ...] = ()
     """Label and value, below the link."""
     footer: tuple[str, ...] = ()
+    farewell: tuple[str, str] | None = None
+    """Below everything: what the link that ends such mail is called, and the link."""
     headers: tuple[tuple[str, str], ...] = ()
     fresh: bool = False
     """Every attempt says something new, such as another code, so that none may pass for a copy of the one before."""

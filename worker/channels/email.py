@@ -17,6 +17,7 @@ from worker.channels.base import (
     PersonalMail,
     Post,
 )
+from worker.channels.dkim import Seal
 from worker.channels.email_message import Mailbox, compose
 from worker.channels.http import TOTAL_SECONDS
 from worker.channels.smtp import Mail, deliver
@@ -26,7 +27,7 @@ from worker.channels.smtp_relay import Relay
 class EmailChannel:
     """Messages for us to the one address behind `recipient`, personal mail to the person it is for.
 
-    Each takes a connection of its own.
+    Each takes a connection of its own. With a `seal` every mail is signed.
 
     ValueError when an address or the URL cannot be used.
     """
@@ -40,7 +41,9 @@ class EmailChannel:
         mail_from: str,
         recipient: str | None,
         total_seconds: float = TOTAL_SECONDS,
+        seal: Seal | None = None,
     ) -> None:
+        self._seal = seal
         self._relay = Relay.parse(smtp_url.get_secret_value())
         self._sender = Mailbox.parse(mail_from, setting="MAIL_FROM")
         self._recipient = Mailbox.parse(recipient, setting="ESCALATION_EMAIL") if recipient else None
@@ -58,6 +61,8 @@ class EmailChannel:
         if recipient is None:
             return Outcome(OutcomeKind.DESTINATION_PERMANENT, error="no_recipient")
         content = compose(message, sender=self._sender, recipient=recipient)
+        if self._seal is not None:
+            content = self._seal.sign(content)
         return await deliver(
             self._relay,
             Mail(self._sender.address, recipient.address, content),

@@ -37,6 +37,7 @@ def as_html(letter: Letter) -> str:
         _table(letter),
         _steps(letter),
         _footer(letter.footer),
+        _farewell(letter.farewell),
     )
     return (
         f'<!doctype html>\n<html lang="{letter.language}"><head><meta charset="utf-8">'
@@ -140,6 +141,16 @@ def _step(step: str) -> str:
 def _footer(lines: tuple[str, ...]) -> str:
     style = "margin:0;padding:12px 0 0;border-top:1px solid #e2e0da;font-size:12.5px;color:#616061"
     return f'<p class="soft line" style="{style}">{"<br>".join(escape(line) for line in lines)}</p>'
+
+
+def _farewell(link: Fact | None) -> str:
+    if link is None or link.link is None:
+        return ""
+    style = "margin:8px 0 0;font-size:12.5px"
+    return (
+        f'<p style="{style}"><a class="link" href="{escape(link.link)}" style="color:#1264a3">'
+        f"{escape(link.label)}</a></p>"
+    )
 
 
 def _lines(text: str) -> str:

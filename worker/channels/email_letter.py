@@ -11,6 +11,10 @@ WORDS_LIMIT: Final = 2000
 TEXT_LIMIT: Final = 4000
 LINE_LIMIT: Final = 300
 CELL_LIMIT: Final = 80
+_REPEAT: Final = {
+    "pl": "Możliwe powtórzenie – ta wiadomość mogła już do Państwa dotrzeć.",
+    "en": "Possible repeat – this message may have reached you already.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Letter:
     steps_heading: str = ""
     steps: tuple[str, ...] = ()
     footer: tuple[str, ...] = ()
+    farewell: Fact | None = None
 
 
 def letter_of(message: Post | PersonalMail) -> Letter:
@@ -119,13 +124,18 @@ def _notice(notice: Notice) -> Letter:
 def _personal(mail: PersonalMail) -> Letter:
     link = (Fact(wording.plain(mail.link_label, 60), mail.link, mail.link),) if mail.link else ()
     facts = (Fact(wording.plain(label, 60), wording.plain(value, LINE_LIMIT)) for label, value in mail.facts)
+    repeat = mail.envelope.possible_repeat and not mail.fresh
     return Letter(
         language=mail.language,
         subject=wording.plain(mail.subject, 150),
         heading=wording.plain(mail.subject, 150),
+        warning=_REPEAT["en" if mail.language == "en" else "pl"] if repeat else "",
         text="\n\n".join(wording.plain(text, TEXT_LIMIT, lines=True) for text in mail.paragraphs),
         facts=(*link, *facts),
         footer=mail.footer,
+        farewell=Fact(wording.plain(mail.farewell[0], 60), mail.farewell[1], mail.farewell[1])
+        if mail.farewell
+        else None,
     )
 
 
@@ -141,6 +151,7 @@ def as_text(letter: Letter) -> str:
         "\n".join((*_columns(letter.table), *filter(None, [letter.below_table]))),
         "\n".join((f"{letter.steps_heading}:", *steps)) if steps else "",
         "\n".join(letter.footer),
+        f"{letter.farewell.label}: {letter.farewell.value}" if letter.farewell else "",
     )
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -25,7 +25,12 @@ async def insert_new(session: AsyncSession, *, rows: Sequence[dict[str, Any]]) -
 
 
 async def cancel(
-    session: AsyncSession, *, conversation_ids: Sequence[UUID], events: Sequence[str] | None, reason: str
+    session: AsyncSession,
+    *,
+    conversation_ids: Sequence[UUID],
+    events: Sequence[str] | None,
+    reason: str,
+    subject_ids: Sequence[UUID] | None = None,
 ) -> int:
     """Cancel unclaimed alerts and their dead letters; gives how many alerts."""
     cancelled = await session.scalars(
@@ -34,6 +39,7 @@ async def cancel(
             OutboundAlert.conversation_id.in_(conversation_ids),
             OutboundAlert.state.in_(("pending", "retrying", "failed")),
             OutboundAlert.event.in_(events) if events is not None else true(),
+            OutboundAlert.subject_id.in_(subject_ids) if subject_ids is not None else true(),
         )
         .values(state="cancelled", last_outcome="cancelled", last_error=reason, lease_token=None)
         .returning(OutboundAlert.id),

@@ -8,6 +8,7 @@ from app.alerts import channel_service as service
 from app.alerts.channel_schemas import ChannelOut, ChannelsOut, PauseIn, SentTestOut
 from app.alerts.schemas import ChannelName
 from app.core.settings import Settings
+from app.operations.idempotent import IdempotencyDep
 from app.web.deps import OperatorDep, SessionDep, require_operator
 from app.web.problems import documented
 
@@ -33,34 +34,53 @@ async def list_channels(session: SessionDep, configured: ConfiguredDep) -> objec
 async def pause_channel(
     session: SessionDep,
     operator: OperatorDep,
+    once: IdempotencyDep,
     configured: ConfiguredDep,
     name: ChannelName,
     body: PauseIn | None = None,
 ) -> object:
     """Send nothing more on it until it is resumed; tests pass. Nothing is lost meanwhile."""
-    await service.pause(session, name, actor=operator, reason=body.reason if body else None)
-    return await service.one(session, name, configured=configured)
+
+    async def work() -> object:
+        await service.pause(session, name, actor=operator, reason=body.reason if body else None)
+        return await service.one(session, name, configured=configured)
+
+    return await once.run(session, work)
 
 
 @router.post("/{name}/resume", response_model=ChannelOut)
 async def resume_channel(
-    session: SessionDep, operator: OperatorDep, configured: ConfiguredDep, name: ChannelName
+    session: SessionDep, operator: OperatorDep, once: IdempotencyDep, configured: ConfiguredDep, name: ChannelName
 ) -> object:
     """Send again, whoever paused it."""
-    await service.resume(session, name, actor=operator)
-    return await service.one(session, name, configured=configured)
+
+    async def work() -> object:
+        await service.resume(session, name, actor=operator)
+        return await service.one(session, name, configured=configured)
+
+    return await once.run(session, work)
 
 
 @router.post("/{name}/reset", response_model=ChannelOut)
 async def reset_channel(
-    session: SessionDep, operator: OperatorDep, configured: ConfiguredDep, name: ChannelName
+    session: SessionDep, operator: OperatorDep, once: IdempotencyDep, configured: ConfiguredDep, name: ChannelName
 ) -> object:
     """Close its breaker, forget the remote's wish to wait, and try at once. A pause stays."""
-    await service.reset(session, name, actor=operator)
-    return await service.one(session, name, configured=configured)
+
+    async def work() -> object:
+        await service.reset(session, name, actor=operator)
+        return await service.one(session, name, configured=configured)
+
+    return await once.run(session, work)
 
 
 @router.post("/{name}/test", status_code=202, response_model=SentTestOut, responses=documented(409))
-async def send_test(session: SessionDep, operator: OperatorDep, configured: ConfiguredDep, name: ChannelName) -> object:
+async def send_test(
+    session: SessionDep, operator: OperatorDep, once: IdempotencyDep, configured: ConfiguredDep, name: ChannelName
+) -> object:
     """Send a test message, paused or not. `GET /v1/alerts/{alert_id}` tells what became of it."""
-    return {"alert_id": await service.send_test(session, name, configured=configured, actor=operator)}
+
+    async def work() -> object:
+        return {"alert_id": await service.send_test(session, name, configured=configured, actor=operator)}
+
+    return await once.run(session, work)

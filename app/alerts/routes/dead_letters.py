@@ -17,6 +17,7 @@ from app.alerts.schemas import (
     RetryManyIn,
 )
 from app.core.settings import Settings
+from app.operations.idempotent import IdempotencyDep
 from app.web.deps import OperatorDep, SessionDep, require_operator
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
@@ -42,18 +43,25 @@ async def list_dead_letters(
 
 @router.post("/retry", status_code=202, response_model=RetriedOut)
 async def retry_dead_letters(
-    request: Request, session: SessionDep, operator: OperatorDep, body: RetryManyIn | None = None
+    request: Request,
+    session: SessionDep,
+    operator: OperatorDep,
+    once: IdempotencyDep,
+    body: RetryManyIn | None = None,
 ) -> object:
     """Give many dead letters a new round of attempts, a few each second. Safe to repeat: none gets two."""
     settings: Settings = request.app.state.settings
     wanted = body or RetryManyIn()
-    return await service.retry_many(
+    return await once.run(
         session,
-        channel=wanted.channel,
-        since=wanted.since,
-        statuses=wanted.statuses,
-        per_second=settings.bulk_retry_per_second,
-        actor=operator,
+        lambda: service.retry_many(
+            session,
+            channel=wanted.channel,
+            since=wanted.since,
+            statuses=wanted.statuses,
+            per_second=settings.bulk_retry_per_second,
+            actor=operator,
+        ),
     )
 
 
@@ -64,14 +72,16 @@ async def get_dead_letter(session: SessionDep, dead_letter_id: UUID) -> object:
 
 
 @router.post("/{dead_letter_id}/retry", status_code=202, response_model=DeadLetterOut, responses=documented(404, 409))
-async def retry_dead_letter(session: SessionDep, operator: OperatorDep, dead_letter_id: UUID) -> object:
+async def retry_dead_letter(
+    session: SessionDep, operator: OperatorDep, once: IdempotencyDep, dead_letter_id: UUID
+) -> object:
     """Give it a new round of attempts that begins now. Safe to repeat: it gets one."""
-    return await service.retry(session, dead_letter_id, actor=operator)
+    return await once.run(session, lambda: service.retry(session, dead_letter_id, actor=operator))
 
 
 @router.post("/{dead_letter_id}/discard", response_model=DeadLetterOut, responses=documented(404, 409))
 async def discard_dead_letter(
-    session: SessionDep, operator: OperatorDep, dead_letter_id: UUID, body: DiscardIn
+    session: SessionDep, operator: OperatorDep, once: IdempotencyDep, dead_letter_id: UUID, body: DiscardIn
 ) -> object:
     """Close it undelivered. A retry opens it again."""
-    return await service.discard(session, dead_letter_id, actor=operator, reason=body.reason)
+    return await once.run(session, lambda: service.discard(session, dead_letter_id, actor=operator, reason=body.reason))

@@ -1,16 +1,18 @@
 """HTTP of the numbers, for Prometheus."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.alerts import metrics
 from app.core.db import DATABASE_ERRORS, Database
-from app.core.settings import Settings
+
+Provider = Callable[[AsyncSession], Awaitable[Sequence[Metric]]]
+"""A feature's numbers, read from its tables for one scrape."""
 
 router = APIRouter(tags=["health"])
 
@@ -33,12 +35,13 @@ class _Snapshot:
 async def get_metrics(request: Request) -> Response:
     """Numbers without personal data. When PostgreSQL is away, `database_up` is 0 and its part is left out."""
     database: Database = request.app.state.database
-    settings: Settings = request.app.state.settings
+    providers: Sequence[Provider] = request.app.state.metrics
     up = GaugeMetricFamily("database_up", "1 when PostgreSQL answered this scrape.")
     families: list[Metric] = [up]
     try:
         async with database.transaction() as session:
-            families += await metrics.families(session, configured=settings.configured_channels)
+            for provider in providers:
+                families += await provider(session)
         up.add_metric([], 1)
     except DATABASE_ERRORS as error:
         up.add_metric([], 0)

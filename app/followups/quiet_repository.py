@@ -1,0 +1,93 @@
+"""Queries of the schedule: conversations that went quiet, and when their people were last written to."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, INTERVAL
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.db import AnyRow
+
+_QUIET: Final = """
+SELECT c.id, c.last_message_at, c.email, c.phone, written.last_number
+FROM chat_conversations c LEFT JOIN leads l ON l.conversation_id = c.id,
+    LATERAL (SELECT COALESCE(max(f.followup_number), 0) AS last_number, bool_or(f.state = 'pending') AS waits
+             FROM followup_event f WHERE f.conversation_id = c.id) written
+WHERE c.marketing_consent AND c.state = 'open' AND (c.email IS NOT NULL OR c.phone IS NOT NULL)
+  AND (l.id IS NULL OR l.status = 'new') AND written.waits IS NOT TRUE
+  AND c.last_message_at > :earliest AND c.last_message_at <= CAST(:now AS timestamptz) - (CAST(:delays AS interval[]))[1]
+  AND c.last_message_at <= CAST(:now AS timestamptz) - (CAST(:delays AS interval[]))[written.last_number + 1]
+  AND EXISTS (SELECT FROM consent_state s
+              WHERE s.conversation_id = c.id AND s.purpose = 'marketing_email' AND s.granted)
+  AND NOT EXISTS (SELECT FROM consent_state s WHERE s.conversation_id = c.id AND s.purpose = 'rodo' AND NOT s.granted)
+  AND {which}
+"""
+_INTERVALS: Final = bindparam("delays", type_=ARRAY(INTERVAL))
+_MANY: Final = text(
+    _QUIET.format(
+        which="(c.last_message_at, c.id) > (CAST(:after_at AS timestamptz), CAST(:after_id AS uuid)) "
+        "ORDER BY c.last_message_at, c.id LIMIT :limit"
+    )
+).bindparams(_INTERVALS)
+_ONE: Final = text(_QUIET.format(which="c.id = :id")).bindparams(_INTERVALS)
+
+
+async def quiet(
+    session: AsyncSession,
+    *,
+    delays: Sequence[timedelta],
+    earliest: datetime,
+    now: datetime,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[AnyRow]:
+    """Conversations whose next follow-up may be due at `now`, the longest quiet first, after the position `after`.
+
+    Each has consent, contact data, a lead that nobody works on, nothing that waits to be sent, and was heard of after
+    `earliest`. Suppression and the person's other conversations are the caller's to ask.
+    """
+    after_at, after_id = after or (earliest, UUID(int=0))
+    values = {"after_at": after_at, "after_id": after_id, "limit": limit}
+    return (await session.execute(_MANY, {"delays": list(delays), "earliest": earliest, "now": now, **values})).all()
+
+
+async def still_quiet(
+    session: AsyncSession, conversation_id: UUID, *, delays: Sequence[timedelta], earliest: datetime, now: datetime
+) -> AnyRow | None:
+    """The same for one conversation, None when it is no longer one of them."""
+    values = {"id": conversation_id, "delays": list(delays), "earliest": earliest, "now": now}
+    return (await session.execute(_ONE, values)).one_or_none()
+
+
+_CLAIM: Final = text("SELECT id FROM chat_conversations WHERE id = :id FOR NO KEY UPDATE SKIP LOCKED")
+
+
+async def claim(session: AsyncSession, conversation_id: UUID) -> bool:
+    """Lock a conversation for this transaction; false when it is gone or somebody else's at this moment."""
+    return (await session.execute(_CLAIM, {"id": conversation_id})).one_or_none() is not None
+
+
+_LOCK_PERSON: Final = text("SELECT pg_advisory_xact_lock(:key)")
+
+
+async def lock_person(session: AsyncSession, key: int) -> None:
+    """Wait for other transactions that write to the same person."""
+    await session.execute(_LOCK_PERSON, {"key": key})
+
+
+_LAST_WRITTEN: Final = text(
+    """
+    SELECT person_hmac, max(GREATEST(created_at, CASE WHEN state = 'sent' THEN closed_at END)) AS at,
+        bool_or(state = 'pending') AS waits
+    FROM followup_event WHERE person_hmac = ANY(:people) GROUP BY person_hmac
+    """
+).bindparams(bindparam("people", type_=ARRAY(BYTEA)))
+
+
+async def last_written(session: AsyncSession, people: Collection[bytes]) -> dict[bytes, tuple[datetime, bool]]:
+    """When these hashed people were last written to, in any conversation, and whether something waits to leave."""
+    rows = await session.execute(_LAST_WRITTEN, {"people": list(people)})
+    return {row.person_hmac: (row.at, row.waits) for row in rows}
