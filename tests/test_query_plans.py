@@ -15,14 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.alerts.repository import alerts, dead_letters, gate, notices, queue, rounds
 from app.consent import audit_repository as audit
 from app.consent import repository as consent
+from app.conversations import desk_repository as conversation_desk
 from app.conversations import repository as conversations
 from app.conversations import unsubscribe_repository as unsubscribes
 from app.core import clock
 from app.core.db import Database
 from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
+from app.followups import metrics_repository as followup_metrics
 from app.leads import repository as leads
 from app.operations import repository as operations
+from app.privacy.repository import retention
 from tests.conftest import alembic_config, new_database, run_sql
 
 ROWS = 20_000
@@ -62,6 +65,11 @@ INSERT INTO consent_audit_log (seq, at, event, subject_ref, surface, prev_hash, 
 SELECT n, now(), 'consent.granted', md5(n::text)::uuid, 'chat', '', '' FROM generate_series(1, {ROWS}) n;
 INSERT INTO consent_evidence (audit_seq, conversation_id, salt)
 SELECT n, md5(n::text)::uuid, '' FROM generate_series(1, {ROWS}) n;
+INSERT INTO idempotency_key (scope, key, fingerprint, status, body)
+SELECT 'key:admin POST /v1/followups', md5(n::text), '', 201, '{{}}' FROM generate_series(1, {ROWS}) n;
+INSERT INTO followup_event (id, conversation_id, followup_number, state, created_at, closed_at)
+SELECT md5('f' || n)::uuid, md5(n::text)::uuid, 1, 'sent', now() - interval '30 days', now()
+FROM generate_series(1, {ROWS}) n;
 """
 
 Query = Callable[[AsyncSession], Awaitable[Any]]
@@ -102,6 +110,13 @@ QUERIES: dict[str, Query] = {
     "who has this token": lambda s: conversations.find(s, b"x"),
     "history": lambda s: conversations.messages(s, _id(), after=1, limit=50),
     "leads page": lambda s: leads.page(s, before=(clock.now(), _id()), limit=50),
+    "conversations page": lambda s: conversation_desk.page(s, before=(clock.now(), _id()), limit=50),
+    "one conversation": lambda s: conversation_desk.get(s, _id()),
+    "status of a lead": lambda s: leads.set_status(s, _id(), "won"),
+    "stored answer": lambda s: operations.answer(s, scope="key:admin POST /v1/followups", key="x" * 16),
+    "purge of stored answers": lambda s: retention.delete_batch(s, retention.REPEATS, age=LEASE, limit=500),
+    "follow-ups by number": lambda s: followup_metrics.counts(s, days=7),
+    "oldest follow-up": followup_metrics.oldest_pending_seconds,
     "one lead": lambda s: leads.get(s, _id()),
     "capture": lambda s: leads.upsert(s, conversation_id=_id(), values={"score": 1, "language": "pl"}),
     "set consent": lambda s: consent.set_state(s, conversation_id=_id(), purpose="rodo", granted=True, audit_seq=1),

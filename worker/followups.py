@@ -47,7 +47,7 @@ class FollowupMails:
             language=locale,
             subject=words.subject,
             paragraphs=(*paragraphs, *(() if words.refuse in paragraphs else (words.refuse,))),
-            link=words.booking,
+            link="" if words.booking in ready.message else words.booking,
             link_label=words.book,
             footer=(words.why, f"{notice['controller']} · {notice['contact']}"),
             farewell=(words.unsubscribe, url),

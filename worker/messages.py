@@ -21,7 +21,7 @@ from app.core.db import Database
 from app.core.keys import KeyRing
 from app.engine.engine import Engine
 from app.followups.calendar import Hours
-from app.followups.repository import FOLLOWUP_DUE
+from app.followups.mail_repository import FOLLOWUP_DUE
 from app.followups.sending import Dropped, Later, Ready
 from app.leads import repository as leads
 from app.leads.service import LEAD_CAPTURED

@@ -15,7 +15,7 @@ from app.alerts.repository import gate, queue
 from app.alerts.repository.queue import Claimed, Settlement
 from app.core import clock
 from app.core.db import DATABASE_ERRORS, Database, Ring
-from app.followups.repository import FOLLOWUP_DUE, follow_alerts
+from app.followups.mail_repository import FOLLOWUP_DUE, follow_alerts
 from worker import metrics
 from worker.channels.base import Health, Outcome, OutcomeKind
 from worker.receipts import Receipts

@@ -15,7 +15,7 @@ async def families(session: AsyncSession) -> list[GaugeMetricFamily]:
     """Follow-ups by number and state, and the longest waiting one."""
     counts = GaugeMetricFamily("followups", f"Follow-ups written in the last {DAYS} days.", labels=("number", "state"))
     for row in await repository.counts(session, days=DAYS):
-        counts.add_metric([str(row.followup_number), row.state], row.count)
+        counts.add_metric([str(row.followup_number), row.state], row.total)
     waiting = await repository.oldest_pending_seconds(session)
     oldest = GaugeMetricFamily(
         "followups_oldest_pending_seconds", "Age of the oldest follow-up that has not left.", value=waiting

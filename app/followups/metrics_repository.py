@@ -14,7 +14,7 @@ async def counts(session: AsyncSession, *, days: int) -> Sequence[AnyRow]:
     """How many were written in the last days, by number and state."""
     return (
         await session.execute(
-            select(FollowupEvent.followup_number, FollowupEvent.state, func.count().label("count"))
+            select(FollowupEvent.followup_number, FollowupEvent.state, func.count().label("total"))
             .where(FollowupEvent.created_at >= func.now() - timedelta(days=days))
             .group_by(FollowupEvent.followup_number, FollowupEvent.state)
         )

@@ -18,11 +18,11 @@ FROM chat_conversations c LEFT JOIN leads l ON l.conversation_id = c.id,
              FROM followup_event f WHERE f.conversation_id = c.id) written
 WHERE c.marketing_consent AND c.state = 'open' AND (c.email IS NOT NULL OR c.phone IS NOT NULL)
   AND (l.id IS NULL OR l.status = 'new') AND written.waits IS NOT TRUE
-  AND c.last_message_at > :earliest AND c.last_message_at <= CAST(:now AS timestamptz) - (CAST(:delays AS interval[]))[1]
+  AND c.last_message_at > :earliest
+  AND c.last_message_at <= CAST(:now AS timestamptz) - (CAST(:delays AS interval[]))[1]
   AND c.last_message_at <= CAST(:now AS timestamptz) - (CAST(:delays AS interval[]))[written.last_number + 1]
-  AND EXISTS (SELECT FROM consent_state s
-              WHERE s.conversation_id = c.id AND s.purpose = 'marketing_email' AND s.granted)
-  AND NOT EXISTS (SELECT FROM consent_state s WHERE s.conversation_id = c.id AND s.purpose = 'rodo' AND NOT s.granted)
+  AND (SELECT s.granted FROM consent_state s WHERE s.conversation_id = c.id AND s.purpose = 'marketing_email')
+  AND (SELECT s.granted FROM consent_state s WHERE s.conversation_id = c.id AND s.purpose = 'rodo') IS NOT FALSE
   AND {which}
 """
 _INTERVALS: Final = bindparam("delays", type_=ARRAY(INTERVAL))

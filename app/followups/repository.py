@@ -1,11 +1,11 @@
-"""Queries of follow-ups that people read and write. Those of the schedule are in `quiet_repository`."""
+"""Queries of follow-ups that people read and write. Those of the schedule are in `quiet_repository`, those about mails
+in `mail_repository`."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy import ColumnElement, Select, String, and_, case, cast, func, insert, literal, or_, select, true, update
 from sqlalchemy import tuple_ as pair
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,13 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.alerts.models import OutboundAlert
 from app.conversations.models import ChatConversation, ChatMessage
 from app.core.db import AnyRow
+from app.followups.mail_repository import CHANNEL, FOLLOWUP_DUE
 from app.followups.models import FollowupEvent
 
-FOLLOWUP_DUE: Final = "followup.due"
-"""The event of the alert that carries a follow-up by mail."""
-_CHANNEL: Final = "email"
-
-_ALERT_KEY: ColumnElement[str] = literal(f"{FOLLOWUP_DUE}:") + cast(FollowupEvent.id, String) + f":{_CHANNEL}"
+_ALERT_KEY: ColumnElement[str] = literal(f"{FOLLOWUP_DUE}:") + cast(FollowupEvent.id, String) + f":{CHANNEL}"
 _ENDED_BY_ALERT = and_(
     OutboundAlert.id.is_not(None),
     or_(FollowupEvent.state != "cancelled", OutboundAlert.state == "delivered"),
@@ -158,46 +155,3 @@ async def cancel(
             execution_options={"synchronize_session": False},
         )
     )
-
-
-_FOLLOW: Final = f"""
-UPDATE followup_event f SET state = s.state, reason = s.reason,
-    closed_at = CASE WHEN s.state <> 'pending' THEN COALESCE(s.delivered_at, now()) END
-FROM (
-    SELECT f.id, a.delivered_at,
-        CASE a.state WHEN 'delivered' THEN 'sent' WHEN 'failed' THEN 'failed'
-            WHEN 'cancelled' THEN 'cancelled' WHEN 'discarded' THEN 'cancelled' ELSE 'pending' END AS state,
-        CASE WHEN a.state IN ('failed', 'cancelled') THEN a.last_error
-            WHEN a.state = 'discarded' THEN 'discarded' END AS reason
-    FROM followup_event f JOIN outbound_alert a ON a.dedupe_key = '{FOLLOWUP_DUE}:' || f.id || ':{_CHANNEL}'
-    WHERE {{which}}) s
-WHERE f.id = s.id AND f.state <> s.state AND (f.state <> 'cancelled' OR s.state = 'sent')
-"""  # noqa: S608  its parts are constants of this module
-FOLLOW_SQL: Final = _FOLLOW.format(which="f.id = ANY($1::uuid[])")
-CATCH_UP_SQL: Final = _FOLLOW.format(which="f.state = 'pending'")
-
-
-async def follow_alerts(connection: asyncpg.Connection, followup_ids: Collection[UUID]) -> None:
-    """Repeat on these follow-ups what became of their mails. Part of the transaction that settles the mails."""
-    await connection.execute(FOLLOW_SQL, list(followup_ids))
-
-
-async def catch_up_with_alerts(connection: asyncpg.Connection) -> int:
-    """The same for all that wait: mails also end without being settled, by a withdrawal or by old age."""
-    return int((await connection.execute(CATCH_UP_SQL)).split()[-1])
-
-
-FOR_SENDING_SQL: Final = """
-SELECT f.id, f.conversation_id, f.followup_number, f.message, f.state, f.reason, f.author, f.language, c.email,
-    c.state AS conversation_state, l.status AS lead_status,
-    EXISTS (SELECT FROM chat_messages m
-            WHERE m.conversation_id = c.id AND m.seq > f.message_seq AND m.role = 'visitor') AS replied
-FROM followup_event f JOIN chat_conversations c ON c.id = f.conversation_id
-LEFT JOIN leads l ON l.conversation_id = c.id
-WHERE f.id = ANY($1::uuid[])
-"""
-
-
-async def for_sending(connection: asyncpg.Connection, followup_ids: Collection[UUID]) -> list[asyncpg.Record]:
-    """What decides whether these follow-ups' mails may leave, and what the mails say."""
-    return await connection.fetch(FOR_SENDING_SQL, list(followup_ids))

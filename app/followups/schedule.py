@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import DATABASE_ERRORS, Database
-from app.followups import people, quiet, repository, service
+from app.followups import mail_repository, people, quiet, service
 from app.followups import quiet_repository as candidates
 from app.followups.service import SCHEDULE, ConsentMissingError, Followups
 
@@ -24,7 +24,7 @@ async def run(database: Database, followups: Followups, *, now: datetime) -> int
     First it repeats on follow-ups what became of their mails where no settlement did.
     """
     async with database.driver() as connection:
-        await repository.catch_up_with_alerts(connection)
+        await mail_repository.catch_up_with_alerts(connection)
     timing = followups.timing
     if not timing.hours.allow(now):
         return 0
@@ -52,7 +52,7 @@ async def _tried(database: Database, followups: Followups, conversation_id: UUID
     """One conversation to which nothing can be written must not keep the others from being written to."""
     try:
         async with database.transaction() as session:
-            return await _write(session, followups, conversation_id, now=now)
+            return await write_one(session, followups, conversation_id, now=now)
     except ConsentMissingError:
         return False
     except DATABASE_ERRORS:
@@ -62,8 +62,12 @@ async def _tried(database: Database, followups: Followups, conversation_id: UUID
         return False
 
 
-async def _write(session: AsyncSession, followups: Followups, conversation_id: UUID, *, now: datetime) -> bool:
-    """Every fact is read anew by a statement that begins once its lock is held: the conversation's, the person's."""
+async def write_one(session: AsyncSession, followups: Followups, conversation_id: UUID, *, now: datetime) -> bool:
+    """Write to one conversation if it is due and nobody else is at it; false when nothing was written.
+
+    Every fact is read anew by a statement that begins once its lock is held: the conversation's, the person's.
+    Raises ConsentMissingError.
+    """
     timing = followups.timing
     if not await candidates.claim(session, conversation_id):
         return False

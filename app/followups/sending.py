@@ -9,7 +9,7 @@ import asyncpg
 
 from app.consent.service import Recipient, reasons_not_to_send
 from app.core.keys import KeyRing
-from app.followups import repository
+from app.followups import mail_repository as repository
 from app.followups.calendar import Hours
 from app.followups.service import SCHEDULE
 

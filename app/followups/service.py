@@ -19,7 +19,7 @@ from app.core.settings import Settings
 from app.engine.engine import Engine
 from app.engine.types import Locale
 from app.followups import people, quiet, repository
-from app.followups.repository import FOLLOWUP_DUE
+from app.followups.mail_repository import FOLLOWUP_DUE
 from app.followups.timing import Timing
 
 SCHEDULE: Final = "schedule"

@@ -7,7 +7,6 @@ from typing import Final, Self
 from app.core.settings import Settings
 from app.followups.calendar import Hours
 
-
 DAY: Final = 24
 
 
@@ -23,5 +22,8 @@ class Timing:
         """The timing that the environment describes."""
         return cls(
             tuple(timedelta(hours=hours) for hours in settings.followup_hours),
-            Hours(time(settings.followup_opens), time(settings.followup_closes) if settings.followup_closes < DAY else time.max),
+            Hours(
+                time(settings.followup_opens),
+                time(settings.followup_closes) if settings.followup_closes < DAY else time.max,
+            ),
         )

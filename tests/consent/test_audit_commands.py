@@ -12,6 +12,8 @@ from app.conversations.audit_schemas import VerdictOut
 from app.core.db import Database
 from app.core.keys import DEVELOPMENT_SECRET, KeyRing
 from app.core.settings import Settings
+from app.engine.engine import Engine
+from app.followups.service import Followups
 from tests.alerts.test_cli import Ended, novahouse
 from tests.consent.chain import append, cut, read, tampering, write
 from tests.processes import eventually, running
@@ -142,7 +144,7 @@ async def test_a_broken_chain_fails_the_job_and_nothing_else(
     settings: Settings, database: Database, sql: asyncpg.Connection, path: Path
 ) -> None:
     anchored = settings.model_copy(update={"audit_anchor": path})
-    schedule = Schedule(jobs.jobs(anchored, database), database=database)
+    schedule = Schedule(jobs.jobs(anchored, database, Followups.of(anchored, Engine.load())), database=database)
     await append(sql, 2)
     await schedule.catch_up()
     await cut(sql, seq=2)

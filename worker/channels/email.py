@@ -3,6 +3,7 @@
 Every attempt at one alert has the same Message-ID, so that a mailbox that got it twice can tell; the mail says so too.
 """
 
+import asyncio
 import ssl
 
 from pydantic import SecretStr
@@ -62,7 +63,7 @@ class EmailChannel:
             return Outcome(OutcomeKind.DESTINATION_PERMANENT, error="no_recipient")
         content = compose(message, sender=self._sender, recipient=recipient)
         if self._seal is not None:
-            content = self._seal.sign(content)
+            content = await asyncio.to_thread(self._seal.sign, content)
         return await deliver(
             self._relay,
             Mail(self._sender.address, recipient.address, content),

@@ -1,9 +1,9 @@
 """A message as a mail: headers, addresses and the two forms of its body."""
 
 from dataclasses import dataclass
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from email.utils import format_datetime, getaddresses
 from typing import Final, Self
 
@@ -16,6 +16,25 @@ from worker.channels.email_html import as_html
 from worker.channels.email_letter import as_text, letter_of
 
 HEADER_LIMIT: Final = 200
+LINE_LIMIT: Final = 998
+"""RFC 5322 section 2.1.1, without the line's end."""
+
+
+class _OneLine(UnstructuredHeader, BaseHeader):
+    """A header that stays as it is. The library would make encoded words of a link longer than a line, and no mailbox
+    finds a link in those.
+    """
+
+    def fold(self, *, policy: Policy) -> str:
+        line = f"{self.name}: {self}"
+        if not (line.isascii() and line.isprintable()) or len(line) > LINE_LIMIT:
+            raise ValueError(f"{self.name} does not fit into one line")
+        return line + policy.linesep
+
+
+_HEADERS: Final = HeaderRegistry()
+for _name in ("list-unsubscribe", "list-unsubscribe-post"):
+    _HEADERS.map_to_type(_name, _OneLine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +72,7 @@ def compose(message: Post | PersonalMail, *, sender: Mailbox, recipient: Mailbox
     """The mail, ready for DATA: ASCII only, unless an address itself is not."""
     letter = letter_of(message)
     international = not (sender.local.isascii() and recipient.local.isascii())
-    mail = EmailMessage(policy=SMTP.clone(cte_type="7bit", utf8=international))
+    mail = EmailMessage(policy=SMTP.clone(cte_type="7bit", utf8=international, header_factory=_HEADERS))
     mail["From"] = _address(sender)
     mail["To"] = _address(recipient)
     mail["Subject"] = _one_line(letter.subject)

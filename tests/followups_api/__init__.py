@@ -1,0 +1,1 @@
+"""Operators over HTTP: follow-ups, repeated requests, leads and conversations."""
