@@ -75,8 +75,12 @@ class Delivery:
                 wait = await self._sweep()
                 await self._catch_up()
                 metrics.SWEPT.set_to_current_time()
-            except DATABASE_ERRORS as error:
-                _log.warning("sweep_failed", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001  without its sweep a process forgets what nobody rings for
+                _log.warning(
+                    "sweep_failed",
+                    error=type(error).__name__,
+                    exc_info=None if isinstance(error, DATABASE_ERRORS) else error,
+                )
             await asyncio.sleep(wait)
 
     async def _sweep(self) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
@@ -35,6 +35,9 @@ from worker.personal import deletion, proof_mail
 MAX_WORDS: Final = 500
 GUARDED: Final[Mapping[str, Purpose]] = {LEAD_CAPTURED: "rodo", FOLLOWUP_DUE: "marketing_email"}
 """Events about people who have a say, and the purpose that each needs."""
+
+PROOF_PATIENCE: Final = timedelta(minutes=10)
+"""How long a proof waits whose address has had its share of mails; until its request lapses."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -115,7 +118,8 @@ class Messages:
         async with self._database.transaction() as session:
             proof = await proofs.write(session, self._keys, alert.subject_id)
         if isinstance(proof, str):
-            return Refusal(proof)
+            later = clock.now() + PROOF_PATIENCE if proof == proofs.TOO_MANY_MAILS else None
+            return Refusal(proof, until=later)
         return proof_mail(proof, envelope=_envelope(alert), base_url=self._public_base_url)
 
     async def _deletions(

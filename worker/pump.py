@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
@@ -37,6 +37,8 @@ STALE_SECONDS: Final = 0.2
 """A message that waited longer for its turn asks the guard again."""
 RECEIPT_PATIENCE_SECONDS: Final = 0.05
 """When a settle takes longer, PostgreSQL may be away: what is delivered meanwhile gets its receipts at once."""
+GIVE_BACK_SECONDS: Final = 2.0
+"""How long an alert waits that the database kept from being written or asked about."""
 CLAIM_PATIENCE_SECONDS: Final = 0.02
 """How long the next claim waits for the alerts in hand to become few."""
 
@@ -217,19 +219,34 @@ class Pump:
                 metrics.REPEATS_AVOIDED.labels(self.name).inc()
                 self._done.put_nowait(_by_receipt(alert, receipts[alert.id], trial=trial))
         unsent = [alert for alert in claimed if alert.id not in receipts]
-        try:
-            written = await self._messages.write(unsent) if unsent else {}
-        except DATABASE_ERRORS as error:
-            _log.warning("prepare_failed", channel=self.name, error=type(error).__name__)
-            written = {}
+        written = await self._write(unsent)
         for alert in unsent:
             message = written.get(alert.id)
             if message is None:
-                self._done.put_nowait(_given_back(alert, trial=trial))
+                self._done.put_nowait(_given_back(alert, trial=trial, wait_seconds=GIVE_BACK_SECONDS))
             elif isinstance(message, Refusal):
                 self._done.put_nowait(_refused(alert, message, trial=trial))
             else:
                 self._spawn(self._send(alert, message, trial=trial, began=began))
+
+    async def _write(self, alerts: Sequence[Claimed]) -> dict[UUID, Message | Refusal]:
+        """The messages of these alerts. What cannot be written now is left out, what never can be is refused.
+
+        Whatever goes wrong, every alert comes to an end: one that did not would keep its slot for ever.
+        """
+        try:
+            return await self._messages.write(alerts) if alerts else {}
+        except DATABASE_ERRORS as error:
+            _log.warning("prepare_failed", channel=self.name, error=type(error).__name__)
+            return {}
+        except Exception as error:  # noqa: BLE001  a mistake about one alert must not hold up the others
+            _log.exception("prepare_broke", channel=self.name, alerts=len(alerts))
+            if len(alerts) == 1:
+                return {alerts[0].id: Refusal(f"unwritable:{type(error).__name__}", failed=True)}
+        written: dict[UUID, Message | Refusal] = {}
+        for alert in alerts:
+            written |= await self._write([alert])
+        return written
 
     async def _send(self, alert: Claimed, message: Message, *, trial: bool, began: float) -> None:
         outcome, written = None, time.monotonic()
@@ -272,9 +289,14 @@ class Pump:
         """How a message that waited for its turn ended meanwhile: refused by the guard, or not to be asked now."""
         try:
             refusal = await self._messages.refusal(alert)
-        except DATABASE_ERRORS as error:
-            _log.warning("guard_failed", channel=self.name, error=type(error).__name__)
-            return _given_back(alert, trial=trial)
+        except Exception as error:  # noqa: BLE001  what the guard cannot say yes to is not sent
+            _log.warning(
+                "guard_failed",
+                channel=self.name,
+                error=type(error).__name__,
+                exc_info=None if isinstance(error, DATABASE_ERRORS) else error,
+            )
+            return _given_back(alert, trial=trial, wait_seconds=GIVE_BACK_SECONDS)
         return _refused(alert, refusal, trial=trial) if refusal else None
 
     def _may_send(self, claim_began: float) -> bool:
@@ -318,8 +340,9 @@ class Pump:
         return [self._done.get_nowait() for _ in range(self._done.qsize())]
 
 
-def _given_back(alert: Claimed, *, trial: bool) -> Done:
-    return Done(alert, Settlement(id=alert.id, token=alert.lease_token, attempt=alert.attempt), trial)
+def _given_back(alert: Claimed, *, trial: bool, wait_seconds: float | None = None) -> Done:
+    settlement = Settlement(id=alert.id, token=alert.lease_token, attempt=alert.attempt, wait_seconds=wait_seconds)
+    return Done(alert, settlement, trial)
 
 
 def _refused(alert: Claimed, refusal: Refusal, *, trial: bool) -> Done:

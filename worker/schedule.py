@@ -61,10 +61,11 @@ class Schedule:
         count, failure = None, None
         try:
             count = await job.run()
-        except (*DATABASE_ERRORS, JobError) as error:
+        except Exception as error:  # noqa: BLE001  one job's mistake must not stop the others, nor the sweep
             failure = type(error).__name__
             metrics.JOB_FAILURES.labels(job.name).inc()
-            _log.warning("job_failed", job=job.name, error=failure)
+            expected = isinstance(error, (*DATABASE_ERRORS, JobError))
+            _log.warning("job_failed", job=job.name, error=failure, exc_info=None if expected else error)
         else:
             metrics.JOB_SUCCEEDED.labels(job.name).set_to_current_time()
             _log.info("job_done", job=job.name, count=count)

@@ -81,7 +81,7 @@ def _judged(
 def _overtaken(row: asyncpg.Record) -> str | None:
     """Why a follow-up has no reason to leave any more, or None."""
     if row["state"] == "cancelled":
-        return row["reason"] or "cancelled"
+        return "followup_cancelled"  # its reason is an operator's own words, which stay in its row
     if row["replied"]:
         return "visitor_replied"
     if row["lead_status"] not in {None, "new"}:

@@ -150,7 +150,7 @@ async def cancel(session: AsyncSession, followup_id: UUID, *, reason: str) -> An
             session,
             conversation_ids=[before.conversation_id],
             events=(FOLLOWUP_DUE,),
-            reason=reason,
+            reason="followup_cancelled",
             subject_ids=[followup_id],
         )
     await repository.cancel(session, reason=reason, now=clock.now(), followup_id=followup_id, conversation_ids=())

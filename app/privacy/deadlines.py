@@ -18,6 +18,8 @@ async def keep(database: Database, *, pagers: Sequence[str]) -> int:
     """Close what lapsed, and tell operators once of each request whose month ends within WARN_AHEAD; gives how many."""
     closed = await _all(database, lambda session: clocks.expire_unproved(session, age=PROOF_WITHIN))
     closed += await _all(database, clocks.close_answered)
+    if not pagers:
+        return closed  # nobody could be told, and each is told of once only: `novahouse privacy list` shows the clock
     async with database.transaction() as session:
         due = await clocks.warn_of_due(session, ahead=WARN_AHEAD)
         if due:

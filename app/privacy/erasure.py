@@ -52,6 +52,8 @@ class Subject:
     address: str | None = None
     request_id: UUID | None = None
     """The request that is being answered and stays open."""
+    since: datetime | None = None
+    """From when on the address may be found outside conversations, where no conversation says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,9 @@ async def attempt(
 async def _erase(
     office: Office, session: AsyncSession, subject: Subject, *, surface: str, replayed: Replayed | None
 ) -> Erased:
+    counts: dict[str, Any] = {}
+    if subject.address is not None:  # before conversations are locked, as the worker that applies them does
+        counts["unsubscribe_request"] = await subjects.delete_unsubscribes(session, subject.address)
     people = await subjects.lock(
         session,
         conversation_ids=subject.conversation_ids,
@@ -112,11 +117,10 @@ async def _erase(
     )
     ids = tuple(person.id for person in people)
     severed = await alerts.sever(session, conversation_ids=ids)
-    counts: dict[str, Any] = await subjects.delete_conversations(session, ids)
+    counts |= await subjects.delete_conversations(session, ids)
     counts |= {"outbound_alert": len(severed.alert_ids), "deletions": severed.deletions}
     if subject.address is not None:
         digests = office.digests(subject.address).values()
-        counts["unsubscribe_request"] = await subjects.delete_unsubscribes(session, subject.address)
         counts["privacy_request"] = await requests.close_all(
             session, list(digests), but=subject.request_id, before=replayed.at if replayed else None
         )
@@ -143,7 +147,7 @@ def _traces(people: Sequence[AnyRow], subject: Subject, replayed: Replayed | Non
         conversation_ids=[person.id for person in people],
         addresses=[subject.address] if whole and subject.address else [],
         words=sorted(word.lower() for word in words | emails),
-        since=min((person.created_at for person in people), default=None),
+        since=min((person.created_at for person in people), default=subject.since),
         answering=subject.request_id,
         whole=whole,
     )

@@ -15,6 +15,7 @@ from app.privacy.repository import requests
 
 PROOF_EVENT: Final = "privacy.proof"
 VALID: Final = timedelta(minutes=30)
+TOO_MANY_MAILS: Final = "too_many_mails"
 LIMITS: Final = ((timedelta(minutes=10), 1), (timedelta(days=1), 5))
 """The most requests of one address that are mailed within a time: nobody's mailbox is filled by strangers."""
 
@@ -47,7 +48,7 @@ async def write(session: AsyncSession, keys: KeyRing, request_id: UUID) -> Proof
     digests = keys.digests(ADDRESS_USE, row.address.encode()).values()
     for within, most in LIMITS:
         if await requests.mailed(session, list(digests), but=request_id, within=within) >= most:
-            return "too_many_mails"
+            return TOO_MANY_MAILS
     token = secrets.token_urlsafe(32)
     await requests.set_token(session, request_id, token_hash=hash_secret(token), valid=VALID)
     language = cast("Literal['pl', 'en']", row.locale)

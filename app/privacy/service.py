@@ -84,6 +84,7 @@ async def verify(office: Office, request_id: UUID, *, token: str) -> Proved:
     erased = None
     proved = None
     async with office.database.transaction() as session:
+        await requests.wait_for_address(session, request_id)
         row = await requests.take_try(session, request_id)
         expected = row.token_hash if row is not None and row.token_hash is not None else _NO_HASH
         matches = compare_digest(given, expected)
@@ -106,7 +107,7 @@ async def _carry_out(office: Office, session: AsyncSession, row: AnyRow) -> tupl
         result = await _revoke(office, session, row.address)
         await requests.answer(session, row.id, result=result, close=True)
         return Proved("revoke", result), None
-    subject = Subject(address=row.address, request_id=row.id)
+    subject = Subject(address=row.address, request_id=row.id, since=row.created_at)
     erased = await erasure.attempt(office, session, subject, surface=SURFACE)
     if erased is None:
         return Proved("erasure", None), None

@@ -110,6 +110,28 @@ async def test_alerts_that_are_over_go_with_their_attempts_and_dead_letters(
     assert await sql.fetchval("SELECT count(*) FROM outbound_alert WHERE state IN ('pending', 'retrying')") == 4
 
 
+async def test_an_alert_stays_with_its_conversation_and_until_its_copies_are_deleted(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    """Its dedupe key keeps sales from hearing of the lead twice, and an erasure must find what to recall."""
+    for _ in range(3):
+        await sql.execute(_ALERTS, "delivered", 400.0)
+    conversation = await sql.fetchval(
+        "INSERT INTO chat_conversations (id, token_hash, locale, language) "
+        "VALUES (gen_random_uuid(), sha256('x'), 'pl', 'pl') RETURNING id"
+    )
+    living, recalled, _ = [row[0] for row in await sql.fetch("SELECT id FROM outbound_alert ORDER BY id")]
+    await sql.execute("UPDATE outbound_alert SET conversation_id = $1 WHERE id = $2", conversation, living)
+    await sql.execute(
+        "INSERT INTO outbound_alert (id, event, channel, subject_id, dedupe_key) "
+        "VALUES (gen_random_uuid(), 'lead.erased', 'monday', $1, 'x')",
+        recalled,
+    )
+    await purge.purge(database, KEPT)
+    kept = {row[0] for row in await sql.fetch("SELECT id FROM outbound_alert WHERE event = 'lead.captured'")}
+    assert kept == {living, recalled}
+
+
 async def test_the_remotes_id_goes_once_the_copy_there_is_deleted(database: Database, sql: asyncpg.Connection) -> None:
     for state in ("pending", "delivered"):
         await sql.execute(_ALERTS, "delivered", 1.0)

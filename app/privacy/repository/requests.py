@@ -87,6 +87,15 @@ async def set_token(session: AsyncSession, request_id: UUID, *, token_hash: byte
     )
 
 
+async def wait_for_address(session: AsyncSession, request_id: UUID) -> None:
+    """Let requests of one address be answered one after the other: an erasure closes all of them."""
+    await session.execute(
+        select(
+            func.pg_advisory_xact_lock(func.hashtextextended(func.encode(PrivacyRequest.address_hmac, "hex"), 0))
+        ).where(PrivacyRequest.id == request_id)
+    )
+
+
 async def take_try(session: AsyncSession, request_id: UUID) -> AnyRow | None:
     """Use up one try of a request that waits for its proof, and lock it; None when there is none left."""
     return (
@@ -100,6 +109,7 @@ async def take_try(session: AsyncSession, request_id: UUID) -> AnyRow | None:
                 PrivacyRequest.id,
                 PrivacyRequest.type,
                 PrivacyRequest.address,
+                PrivacyRequest.created_at,
                 PrivacyRequest.token_hash,
                 (PrivacyRequest.token_until > func.now()).label("in_time"),
             ),

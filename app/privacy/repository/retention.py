@@ -76,7 +76,16 @@ def _plain(name: str, table: str, which: str, *, time: str, key: str = "id") -> 
 CHATS: Final = _rule("chats", "chat_conversations", f"{_QUIET} AND {_NO_CONTACT}", _CONVERSATIONS)
 LEADS: Final = _rule("leads", "chat_conversations", f"{_QUIET} AND {_UNTOUCHED}", _CONVERSATIONS)
 EVIDENCE: Final = _plain("evidence", "consent_evidence", f"created_at < {_CUTOFF}", time="created_at", key="audit_seq")
-ALERTS: Final = _rule("alerts", "outbound_alert", f"created_at < {_CUTOFF} AND state IN {TERMINAL}", _ALERTS)
+ALERTS: Final = _rule(
+    "alerts",
+    "outbound_alert",
+    f"created_at < {_CUTOFF} AND state IN {TERMINAL} AND conversation_id IS NULL "
+    "AND NOT EXISTS (SELECT FROM outbound_alert e WHERE e.event = 'lead.erased' AND e.subject_id = t.id "
+    f"AND e.state NOT IN {TERMINAL})",
+    _ALERTS,
+)
+"""Those of a conversation that is there stay with it: they keep its lead from being told of twice, and know where a
+copy lies that an erasure must recall."""
 NOTICES: Final = _plain("notices", "operator_notice", f"created_at < {_CUTOFF}", time="created_at")
 ACTIONS: Final = _plain("operator_actions", "operator_action", f"at < {_CUTOFF}", time="at")
 EXPIRED_REQUESTS: Final = _plain(
