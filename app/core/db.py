@@ -104,6 +104,8 @@ class Database:
             server_settings=_SERVER_SETTINGS,
         )
         self._drivers_ready = False
+        # the pool hands a free connection to whoever comes, past those who wait; this queue is fair
+        self._turn = asyncio.Semaphore(pool_size)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -125,7 +127,7 @@ class Database:
         if not self._drivers_ready:
             await self._drivers  # opens no connection yet, hence never waits
             self._drivers_ready = True
-        async with self._drivers.acquire(timeout=POOL_TIMEOUT_SECONDS) as connection:
+        async with self._turn, self._drivers.acquire(timeout=POOL_TIMEOUT_SECONDS) as connection:
             yield cast("asyncpg.Connection", connection)
 
     async def ping(self) -> None:
