@@ -22,7 +22,9 @@ BUDGET_SECONDS: Final = 20.0
 BUSY_STATEMENTS: Final = 1
 """From so many statements of others on, the purge gives way."""
 PAUSE_SECONDS: Final = 0.05
-BUSY_SHARE: Final = 5
+ALONE_SAMPLES: Final = 10
+"""After so many looks in a row that saw nobody else it works at full size: one look misses short statements."""
+BUSY_SHARE: Final = 50
 """How much smaller a batch is then."""
 PROOF_KEPT: Final = timedelta(days=3 * 365)
 """What proves that requests were answered and what operators did (GDPR art. 5(2))."""
@@ -72,8 +74,8 @@ async def purge(
 ) -> dict[str, int]:
     """Delete what is too old, for `budget_seconds` at most; gives how many rows in all, by kind.
 
-    Every batch is a transaction of its own. While others have statements under way batches are smaller, and the purge
-    rests between them.
+    Every batch is a transaction of its own. It begins with small ones; while others have statements under way batches
+    stay small, and the purge rests between them.
     """
     deadline = time.monotonic() + budget_seconds
     counts: dict[str, int] = {}
@@ -87,17 +89,20 @@ async def purge(
 
 
 async def _purge(database: Database, rule: Rule, *, age: timedelta, batch: int, deadline: float) -> int:
-    total, limit = 0, batch
+    total, alone, seen = 0, 0, False
     while time.monotonic() < deadline:
+        limit = batch if alone >= ALONE_SAMPLES else max(batch // BUSY_SHARE, 1)
         async with database.transaction() as session:
             deleted, rows = await retention.delete_batch(session, rule, age=age, limit=limit)
             working = await retention.busy(session)
         total += rows
         if not deleted:
             break
-        limit = batch
         if working >= BUSY_STATEMENTS:
-            limit = max(batch // BUSY_SHARE, 1)
+            alone, seen = 0, True
+        else:
+            alone += 1
+        if seen and alone < ALONE_SAMPLES:
             await asyncio.sleep(PAUSE_SECONDS)
     return total
 
