@@ -196,7 +196,8 @@ class _Protocol(SMTP):
         if transport is not None:
             with contextlib.suppress(OSError, AttributeError):
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-            transport.abort()
+            with contextlib.suppress(AttributeError):  # TLS in Python 3.11.2, when the connection is gone already
+                transport.abort()
 
     async def _handle_client(self) -> None:
         instead = await self._player.greet(self)
