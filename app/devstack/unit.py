@@ -1,6 +1,7 @@
 """One thing the stack runs: how it is launched, when it answers, how it ends. Servers and programs are units."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import Signals
@@ -12,7 +13,7 @@ from app.devstack.process import DevstackError, Process, never, nothing, wait_un
 TAIL_LINES = 15
 
 
-class Unit:
+class Unit(ABC):
     """A child process with a log and a question that tells whether it is ready.
 
     It lives at most as long as the thread that started it.
@@ -74,9 +75,9 @@ class Unit:
         self.kill()
         raise DevstackError(f"{self.name} {trouble}: {reason}\nIts log: {self.log}")
 
+    @abstractmethod
     def answers(self) -> bool:
         """Whether it does its work now."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """End it in order. Nothing happens if it is not running."""
@@ -117,11 +118,12 @@ class Unit:
     ) -> None:
         self.stop()
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> None:  # noqa: B027  most units need nothing
         """Whatever must be true before a launch."""
 
+    @abstractmethod
     def _spawn(self) -> Process:
-        raise NotImplementedError
+        """Launch it once."""
 
     def _force(self, process: Process) -> None:
         process.kill()

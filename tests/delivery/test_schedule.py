@@ -130,3 +130,18 @@ def test_a_cron_rings_at_the_marks_of_the_clock_face() -> None:
     assert (seconds.second, seconds.minute) == ({0, 20, 40}, None)
     assert (minutes.second, minutes.minute) == (0, {0, 20, 40})
     assert (hours.second, hours.minute) == (0, {0})
+
+
+async def test_a_job_s_mistake_is_noted_and_stops_neither_the_other_jobs_nor_the_sweep(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    async def mistaken() -> int:
+        raise ValueError("not the database's fault")
+
+    async def right() -> int:
+        return 7
+
+    every = timedelta(minutes=5)
+    await Schedule([Job("mistaken", every, mistaken), Job("right", every, right)], database=database).catch_up()
+    rows = await sql.fetch("SELECT name, last_error, last_count FROM scheduled_job ORDER BY name")
+    assert [tuple(row) for row in rows] == [("mistaken", "ValueError", None), ("right", None, 7)]
