@@ -9,9 +9,9 @@ import random
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import structlog
@@ -219,34 +219,34 @@ class Pump:
                 metrics.REPEATS_AVOIDED.labels(self.name).inc()
                 self._done.put_nowait(_by_receipt(alert, receipts[alert.id], trial=trial))
         unsent = [alert for alert in claimed if alert.id not in receipts]
-        written = await self._write(unsent)
-        for alert in unsent:
-            message = written.get(alert.id)
+        for alert, message in await self._write(unsent):
             if message is None:
                 self._done.put_nowait(_given_back(alert, trial=trial, wait_seconds=GIVE_BACK_SECONDS))
+            elif isinstance(message, Outcome):
+                self._done.put_nowait(self._judged(alert, message, trial=trial, started_at=clock.now(), seconds=0.0))
             elif isinstance(message, Refusal):
                 self._done.put_nowait(_refused(alert, message, trial=trial))
             else:
                 self._spawn(self._send(alert, message, trial=trial, began=began))
 
-    async def _write(self, alerts: Sequence[Claimed]) -> dict[UUID, Message | Refusal]:
-        """The messages of these alerts. What cannot be written now is left out, what never can be is refused.
+    async def _write(self, alerts: Sequence[Claimed]) -> list[tuple[Claimed, Message | Refusal | Outcome | None]]:
+        """Each alert with its message, with why there is none, or with None when the database could not be asked.
 
-        Whatever goes wrong, every alert comes to an end: one that did not would keep its slot for ever.
+        Whatever goes wrong, every alert comes to an end: one that did not would keep its slot for ever. What breaks
+        for a reason that nobody foresaw has had its attempt and is tried again like any other: it may pass.
         """
         try:
-            return await self._messages.write(alerts) if alerts else {}
+            written = await self._messages.write(alerts) if alerts else {}
         except DATABASE_ERRORS as error:
             _log.warning("prepare_failed", channel=self.name, error=type(error).__name__)
-            return {}
+            return [(alert, None) for alert in alerts]
         except Exception as error:  # noqa: BLE001  a mistake about one alert must not hold up the others
             _log.exception("prepare_broke", channel=self.name, alerts=len(alerts))
             if len(alerts) == 1:
-                return {alerts[0].id: Refusal(f"unwritable:{type(error).__name__}", failed=True)}
-        written: dict[UUID, Message | Refusal] = {}
-        for alert in alerts:
-            written |= await self._write([alert])
-        return written
+                broke = Outcome(OutcomeKind.NOT_SENT, error=f"bug:{type(error).__name__}", health=Health.UNKNOWN)
+                return [(alerts[0], broke)]
+            return [pair for alert in alerts for pair in await self._write([alert])]
+        return [(alert, written.get(alert.id)) for alert in alerts]
 
     async def _send(self, alert: Claimed, message: Message, *, trial: bool, began: float) -> None:
         outcome, written = None, time.monotonic()
@@ -260,6 +260,11 @@ class Pump:
         if outcome is None:
             self._done.put_nowait(_given_back(alert, trial=trial))
             return
+        seconds = time.monotonic() - started
+        self._done.put_nowait(self._judged(alert, outcome, trial=trial, started_at=started_at, seconds=seconds))
+
+    def _judged(self, alert: Claimed, outcome: Outcome, *, trial: bool, started_at: datetime, seconds: float) -> Done:
+        """How an attempt ends that took `seconds`, and what it means for what is sent next."""
         policy = ONCE if alert.event == TEST_EVENT else self._rules.policy
         verdict = judge(outcome, turn=alert.turn, policy=policy, rng=self._rng)
         if verdict.rest_seconds is not None:
@@ -281,9 +286,9 @@ class Pump:
             error=outcome.error,
             remote_ref=outcome.remote_ref,
             started_at=started_at,
-            duration_ms=round((time.monotonic() - started) * 1000),
+            duration_ms=round(seconds * 1000),
         )
-        self._done.put_nowait(Done(alert, settlement, trial, outcome, verdict, halts))
+        return Done(alert, settlement, trial, outcome, verdict, halts)
 
     async def _ended(self, alert: Claimed, *, trial: bool) -> Done | None:
         """How a message that waited for its turn ended meanwhile: refused by the guard, or not to be asked now."""

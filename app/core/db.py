@@ -32,8 +32,18 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 Ring = Callable[[Collection[str]], Awaitable[None]]
 
-DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What a statement may raise, by way of SQLAlchemy or of the driver, when the database is away or refuses."""
+DATABASE_ERRORS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What a statement may raise, by way of SQLAlchemy or of the driver, when the database is away or refuses.
+
+A connection that breaks in the middle of an answer is an InternalClientError to asyncpg.
+"""
 
 
 class Base(DeclarativeBase):
