@@ -21,7 +21,7 @@ from app.conversations.consents import Reach
 from app.conversations.service import Chat
 from app.core.db import Database
 from app.core.jobs import Doorbell, arq_redis
-from app.core.logging import configure_logging
+from app.core.logging import configure_logging, log_uncaught
 from app.core.settings import Settings, SettingsError, read_settings
 from app.engine.engine import Engine
 from app.followups import metrics as followup_metrics
@@ -143,5 +143,8 @@ def __getattr__(name: str) -> FastAPI:
         settings = read_settings()
     except SettingsError as error:
         _give_up(error)
-    configure_logging(level=settings.log_level, json=settings.environment == "production")
+    configure_logging(
+        level=settings.log_level, json=settings.environment == "production", secrets=settings.secret_values
+    )
+    log_uncaught()
     return create_app(settings, start_failed=_give_up)

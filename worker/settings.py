@@ -13,7 +13,7 @@ from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
 from app.core.jobs import DELIVER_ALERTS, arq_redis, deserialize_job, serialize_job
-from app.core.logging import configure_logging
+from app.core.logging import configure_logging, log_uncaught
 from app.core.settings import SettingsError, read_settings
 from worker import context, jobs
 from worker.context import Context, StartError
@@ -89,7 +89,10 @@ except SettingsError as _error:
 
 
 async def _on_startup(ctx: dict[str, Any]) -> None:
-    configure_logging(level=_settings.log_level, json=_settings.environment == "production")
+    configure_logging(
+        level=_settings.log_level, json=_settings.environment == "production", secrets=_settings.secret_values
+    )
+    log_uncaught()
     ctx["context"] = await context.start(_settings)
     _log.info("worker_ready", channels=_settings.configured_channels)
 

@@ -2,14 +2,21 @@
 
 import logging
 import sys
+import threading
 import traceback
+from collections.abc import Iterable
+from types import TracebackType
 from typing import Any
 
 import structlog
 from structlog.typing import Processor
 
+from app.core.redaction import Redactor
+
 _MAX_CAUSES = 5
 _QUIET_LOGGERS = ("arq.worker", "httpx", "httpcore", "asyncio", "uvicorn.access")
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 def _where_it_happened(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -38,11 +45,17 @@ def _where_it_happened(_logger: Any, _name: str, event: structlog.typing.EventDi
     return event
 
 
-def configure_logging(*, level: str, json: bool) -> None:
+def configure_logging(*, level: str, json: bool, secrets: Iterable[str] = ()) -> None:
     """Set up logging for this process. Call it once, before anything logs.
 
-    Libraries' records pass the same chain as ours, so that every line has the same shape.
+    Libraries' records pass the same chain as ours: every line has the same shape, and none shows personal data or one
+    of `secrets` (`app.core.redaction`).
     """
+    redactor = Redactor(secrets)
+
+    def redact(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return redactor.event(event)
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -63,7 +76,7 @@ def configure_logging(*, level: str, json: bool) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
         )
     )
     root = logging.getLogger()
@@ -74,3 +87,29 @@ def configure_logging(*, level: str, json: bool) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "arq"):
         logging.getLogger(name).handlers[:] = []
         logging.getLogger(name).propagate = True
+
+
+def log_uncaught() -> None:
+    """Let warnings, and exceptions that nobody caught, pass the log too: once per process that serves."""
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _unraisable
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback ends with the exception's message, and that may quote anything."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    _log.critical("uncaught_exception", exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(found: threading.ExceptHookArgs) -> None:
+    if found.exc_value is not None:
+        _log.critical("uncaught_exception_in_thread", exc_info=found.exc_value)
+
+
+def _unraisable(found: "sys.UnraisableHookArgs") -> None:
+    if found.exc_value is not None:
+        _log.error("exception_ignored", exc_info=found.exc_value)

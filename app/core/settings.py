@@ -178,6 +178,15 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def secret_values(self) -> tuple[str, ...]:
+        """Every value that must never be shown, the passwords within URLs too."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        flat = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
+        secrets = [item.get_secret_value() for item in flat if isinstance(item, SecretStr)]
+        urls = (self.database_url, self.redis_url, *(text for text in secrets if "://" in text))
+        return (*secrets, *(password for url in urls if (password := urlsplit(url).password)))
+
+    @property
     def slack_configured(self) -> bool:
         """Slack is on exactly when its webhook is known."""
         return self.slack_webhook_url is not None
