@@ -21,7 +21,9 @@ RUN uv sync --frozen --no-dev --no-install-project
 COPY README.md ./
 COPY app ./app
 COPY worker ./worker
-RUN uv sync --frozen --no-dev --no-editable
+RUN uv sync --frozen --no-dev --no-editable \
+    && uv export --quiet --frozen --no-dev --format cyclonedx1.5 --preview-features sbom-export \
+        --output-file /opt/venv/sbom.cdx.json
 
 
 FROM python:3.13-slim

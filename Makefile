@@ -1,6 +1,6 @@
 # NovaHouse chatbot API. Needs Python 3.11 or newer and make; everything else is fetched into .uv and .venv here.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench chaos fmt clean _run _dev
+.PHONY: help up test lint bench chaos audit licences sbom image-check fmt clean _run _dev
 MAKEFLAGS += --no-print-directory
 
 # Compiled modules are kept in .venv even where the environment asks for none: each start would compile everything anew.
@@ -13,7 +13,7 @@ FIND_PYTHON := for python in $(VENV) python3 python3.14 python3.13 python3.12 py
 	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed, and none was found on PATH." >&2; exit 1; fi
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 up: _run ## Run everything here: PostgreSQL, Redis, API, worker, sink (PORT=8010 make up chooses the port)
 	@$(VENV) -m app.devstack --stop-with-parent
@@ -32,6 +32,18 @@ bench: _dev ## Measure the chat write path and the alerts (ARGS passes on)
 
 chaos: _dev ## Kill workers, Redis and PostgreSQL at random under load and count the alerts (ARGS="--rounds 50 --seed 1")
 	@$(VENV) -m tests.chaos $(ARGS)
+
+audit: _dev ## Known vulnerabilities in what uv.lock pins
+	@$(VENV) -m tests.supply.audit
+
+licences: _dev ## Write docs/licences.md from uv.lock
+	@$(VENV) -m tests.supply.licences
+
+sbom: _dev ## Print the bill of materials of the image (CycloneDX)
+	@.uv/bin/uv export --quiet --frozen --no-dev --format cyclonedx1.5 --preview-features sbom-export
+
+image-check: _dev ## Search the files of IMAGE for secrets, compilers and the like (podman or docker)
+	@$(VENV) -m tests.supply.image $(IMAGE)
 
 fmt: _dev ## Format, and fix what can be fixed
 	@.venv/bin/ruff check --fix
