@@ -28,10 +28,12 @@ RUN uv sync --frozen --no-dev --no-editable \
 
 FROM python:3.13-slim
 
-# The base image's pip is of no use to a service that installs nothing, and of some to whoever breaks into it.
+# The base image's pip, and programs that run as their owner, are of no use to a service that installs nothing and never
+# changes who it is, and of some to whoever breaks into it.
 RUN rm -rf "$(python -c 'import pip; print(pip.__path__[0])')"* \
         "$(python -c 'import ensurepip; print(ensurepip.__path__[0])')" \
         "$(dirname "$(command -v pip)")"/pip* \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin novahouse
 
 ENV PATH=/opt/venv/bin:$PATH \

@@ -17,7 +17,7 @@ FORBIDDEN: Final = {
     "a repository": r"(^|/)\.(git|hg|svn)/",
     "a compiler": r"(^|/)(s?bin)/([a-z0-9_]+-linux-gnu-)?(gcc|g\+\+|cc|c\+\+|cpp|clang|tcc|ld|as|rustc|go)(-[0-9.]+)?$",
     "a build tool": r"(^|/)bin/(make|cmake|ninja|git)$",
-    "an installer": r"(^|/)(bin/(pip[0-9.]*|uv|uvx|easy_install)|site-packages/(pip|ensurepip|setuptools)/)",
+    "an installer": r"(^|/)(bin/(pip[0-9.]*|uvx?|easy_install)$|site-packages/(pip|ensurepip|setuptools)/)",
     "a cache": r"(^|/)(\.cache|root/\.npm)/.",
     "our tests or tools": r"(^|/)(tests/(conftest|processes)\.py|bench/|app/devstack/|\.ci/)",
 }
