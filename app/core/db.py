@@ -1,14 +1,14 @@
 """The database: one engine, one place that commits, one way to hear that a commit happened."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import asyncpg
 import orjson
-from sqlalchemy import DateTime, MetaData, Row, text
+from sqlalchemy import DateTime, MetaData, Row, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -63,6 +63,9 @@ _SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
 }
 
+_POOLED: Final[Mapping[str, Any]] = {"statement_cache_size": 0, "command_timeout": STATEMENT_TIMEOUT_MS / 1000}
+"""How to speak through a pooler: nothing stays prepared, and the client is who ends what takes too long."""
+
 
 def _plain_url(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
@@ -70,6 +73,45 @@ def _plain_url(url: str) -> str:
 
 async def _speak_jsonb(connection: asyncpg.Connection) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=str, decoder=orjson.loads)
+
+
+class _PooledConnection(asyncpg.Connection):
+    """A connection through a pooler that hands each transaction to whichever server is free.
+
+    A statement outside a transaction would be parsed by one server and executed by another: each gets its own.
+    """
+
+    async def fetch(self, *args: Any, **options: Any) -> Any:
+        """As asyncpg's."""
+        return await self._whole(super().fetch, *args, **options)
+
+    async def fetchrow(self, *args: Any, **options: Any) -> Any:
+        """As asyncpg's."""
+        return await self._whole(super().fetchrow, *args, **options)
+
+    async def fetchval(self, *args: Any, **options: Any) -> Any:
+        """As asyncpg's."""
+        return await self._whole(super().fetchval, *args, **options)
+
+    async def _whole(self, run: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+        if self.is_in_transaction():
+            return await run(*args, **options)
+        async with self.transaction():
+            return await run(*args, **options)
+
+
+async def _through_pooler(url: str) -> bool:
+    """Whether a pooler such as PgBouncer stands between: then the server that answers is not the one that we called.
+
+    Raises what asyncpg raises when nobody answers.
+    """
+    connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_SECONDS, statement_cache_size=0)
+    try:
+        async with connection.transaction():
+            answering = await connection.fetchval("SELECT pg_backend_pid()")
+        return bool(answering != connection.get_server_pid())
+    finally:
+        await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
 
 
 async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
@@ -85,6 +127,9 @@ class Database:
 
     `ring` is awaited with the channels announced by `ring_when_committed`, after the commit and outside the
     transaction; it must not raise.
+
+    A pooler in transaction mode is noticed at the first use. Through it no statement stays prepared and no timeout can
+    be set on the server by us (docs/operations/running.md says where then).
     """
 
     def __init__(self, url: str, *, pool_size: int, ring: Ring = _nobody_listens) -> None:
@@ -102,10 +147,15 @@ class Database:
                 "server_settings": _SERVER_SETTINGS,
             },
         )
+        event.listen(self.engine.sync_engine, "do_connect", self._session_connects)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._url = _plain_url(url)
+        self._pooled: bool | None = None
+        self._meeting = asyncio.Lock()
         self._ring = ring
         self._drivers = asyncpg.create_pool(
-            _plain_url(url),
+            self._url,
+            connect=self._driver_connects,
             min_size=0,
             max_size=pool_size,
             init=_speak_jsonb,
@@ -117,9 +167,29 @@ class Database:
         # the pool hands a free connection to whoever comes, past those who wait; this queue is fair
         self._turn = asyncio.Semaphore(pool_size)
 
+    async def _meet(self) -> None:
+        """Learn once what is at the other end."""
+        async with self._meeting:
+            if self._pooled is None:
+                self._pooled = await _through_pooler(self._url)
+
+    def _session_connects(self, _dialect: Any, _record: Any, _args: Any, options: dict[str, Any]) -> None:
+        if self._pooled:
+            del options["server_settings"]
+            options |= _POOLED
+            options |= {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+
+    async def _driver_connects(self, *args: Any, **options: Any) -> asyncpg.Connection:
+        if self._pooled:
+            del options["server_settings"]
+            options |= {"connection_class": _PooledConnection, **_POOLED}
+        return await asyncpg.connect(*args, **options)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """A session in a transaction that commits when the block ends and rolls back when it raises."""
+        if self._pooled is None:
+            await self._meet()
         async with self._sessions() as session:
             async with session.begin():
                 yield session
@@ -135,6 +205,7 @@ class Database:
         than everything else (docs/decisions/0004-hot-path.md). A jsonb value goes in as text and comes out as Python.
         """
         if not self._drivers_ready:
+            await self._meet()
             await self._drivers  # opens no connection yet, hence never waits
             self._drivers_ready = True
         async with self._turn, self._drivers.acquire(timeout=POOL_TIMEOUT_SECONDS) as connection:
@@ -142,6 +213,8 @@ class Database:
 
     async def ping(self) -> None:
         """Ask the server for an answer. Raises what the driver raises when there is none."""
+        if self._pooled is None:
+            await self._meet()
         async with self.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
