@@ -26,6 +26,7 @@ from app.core.settings import Settings, SettingsError, read_settings
 from app.engine.engine import Engine
 from app.followups import metrics as followup_metrics
 from app.followups.service import Followups
+from app.operations.api_keys import Door
 from app.privacy.office import Office
 from app.privacy.replay import Watch
 from app.web.drain import Drain
@@ -75,6 +76,10 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
                 partial(alert_metrics.families, configured=settings.configured_channels),
                 followup_metrics.families,
             )
+            app.state.door = Door(
+                database, admin_key=settings.admin_api_key.get_secret_value() if settings.admin_api_key else None
+            )
+            cleanup.push_async_callback(app.state.door.aclose)
             app.state.auditor = Auditor(database=database, anchor=Anchor.of(settings))
             app.state.privacy = Office.of(settings, database=database, doorbell=doorbell)
             app.state.erasures_behind = Watch(database, app.state.privacy.ledger).behind

@@ -282,6 +282,28 @@ async def test_production_refuses_to_start_without_its_secrets(
     assert process.output.strip() == f"novahouse: {missing} must be set when ENVIRONMENT=production"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("SECRET_KEY", "s" * 31, "must have at least 32 bytes"),
+        ("ADMIN_API_KEY", "k" * 31, "must have at least 32 bytes"),
+        ("ADMIN_API_KEY", "dev-" + "k" * 43, "is one made for development"),
+        ("SECRET_KEY", "development-only-secret-and-longer", "is one made for development"),
+    ],
+    ids=["short secret", "short key", "key of make up", "secret of development"],
+)
+async def test_production_refuses_to_start_with_a_weak_secret(
+    environment: dict[str, str], tmp_path: Path, name: str, value: str, reason: str
+) -> None:
+    strong = {"ENVIRONMENT": "production", "SECRET_KEY": "s" * 32, "ADMIN_API_KEY": "k" * 32}
+    weak = environment | strong | {name: value}
+    async with running("uvicorn", "app.main:app", environment=weak, log=tmp_path / "log") as process:
+        assert await process.exit_code() == 1
+    assert process.output.startswith(f"novahouse: {name} {reason}")
+    assert process.output.count("\n") == 1
+    assert value not in process.output
+
+
 @pytest.fixture
 def empty_url(postgres: EmbeddedPostgres) -> str:
     """A database without tables."""

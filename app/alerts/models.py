@@ -64,6 +64,8 @@ class OutboundAlert(Base):
     remote_ref: Mapped[str | None] = mapped_column(Text)
     request_id: Mapped[str | None] = mapped_column(Text)
     """The HTTP request that caused it, to follow it through the logs."""
+    trace_id: Mapped[str | None] = mapped_column(Text)
+    """Of the W3C trace that this request belongs to."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     delivered_at: Mapped[datetime | None]
 

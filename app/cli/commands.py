@@ -5,7 +5,7 @@ import importlib
 import alembic.config
 import typer
 
-from app.cli import audit, channels, dlq, followups, privacy, status
+from app.cli import audit, channels, dlq, followups, keys, privacy, status
 from app.cli.desk import fail, project_root
 
 HELP = "NovaHouse chatbot API: run it here, migrate its database, look after its alerts."
@@ -18,6 +18,7 @@ app.add_typer(channels.app, name="channels")
 app.add_typer(followups.app, name="followups")
 app.add_typer(audit.app, name="audit")
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(keys.app, name="keys")
 app.command("status")(status.status)
 
 

@@ -2,20 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 
 from app.consent.audit import Auditor
 from app.conversations import audit
 from app.conversations.audit_schemas import AuditEntriesOut, VerdictOut
 from app.core.text import SafeStr
-from app.web.deps import SessionDep, require_operator
+from app.operations.access import needs
+from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_number, encode_number
 from app.web.problems import documented
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 
-@router.get("", response_model=AuditEntriesOut)
+@router.get("", response_model=AuditEntriesOut, dependencies=[needs("audit:read")])
 async def list_entries(
     session: SessionDep,
     email: Annotated[SafeStr, Query(max_length=254, description="Address of the person. The answer leaves it out.")],
@@ -27,7 +28,7 @@ async def list_entries(
     return {"items": rows[:limit], "next_cursor": encode_number(rows[limit - 1].seq) if len(rows) > limit else None}
 
 
-@router.get("/verify", response_model=VerdictOut, responses=documented(409))
+@router.get("/verify", response_model=VerdictOut, responses=documented(409), dependencies=[needs("audit:read")])
 async def verify(request: Request) -> object:
     """Recompute the whole log and compare it with the checkpoints outside. One at a time; 200 whatever it finds."""
     auditor: Auditor = request.app.state.auditor

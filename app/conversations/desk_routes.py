@@ -3,27 +3,33 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.conversations import desk
 from app.conversations.desk_schemas import ConversationDetailOut, ConversationsOut
-from app.web.deps import SessionDep, require_operator
+from app.operations.access import needs
+from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
 _MAX_SEQ = 2**31 - 1
 
 
-@router.get("", response_model=ConversationsOut)
+@router.get("", response_model=ConversationsOut, dependencies=[needs("conversations:read")])
 async def list_conversations(session: SessionDep, cursor: Cursor = None, limit: Limit = 50) -> object:
     """Conversations, newest first, without what was said."""
     rows = await desk.page(session, before=decode_cursor(cursor), limit=limit + 1)
     return {"items": rows[:limit], "next_cursor": encode_cursor(rows[limit - 1]) if len(rows) > limit else None}
 
 
-@router.get("/{conversation_id}", response_model=ConversationDetailOut, responses=documented(404))
+@router.get(
+    "/{conversation_id}",
+    response_model=ConversationDetailOut,
+    responses=documented(404),
+    dependencies=[needs("conversations:read")],
+)
 async def get_conversation(
     session: SessionDep,
     conversation_id: UUID,

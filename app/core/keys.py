@@ -8,11 +8,9 @@ address cannot be hashed anew.
 import hashlib
 import hmac
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Self
 
-from app.core.settings import Settings
-
-DEVELOPMENT_SECRET: Final = "development-only-secret"  # noqa: S105  production refuses to start without its own
+from app.core.settings import DEVELOPMENT_SECRET, Settings
 
 
 class KeyRing:

@@ -12,6 +12,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 _SPACE = 0x20
 
 PRODUCTION_SECRETS = ("SECRET_KEY", "ADMIN_API_KEY", "DATABASE_URL", "REDIS_URL")
+MIN_SECRET_BYTES = 32
+DEVELOPMENT_SECRET = "development-only-secret"  # noqa: S105  production refuses to start with it
+DEVELOPMENT_PREFIXES = ("dev-", "development-")
+"""How secrets begin that `novahouse up` makes and docs show; production refuses them."""
 
 
 class SettingsError(Exception):
@@ -68,6 +72,14 @@ def _comma_separated(value: Any) -> Any:
 
 def _blank_is_absent(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
+
+
+def _refuse_weak(name: str, secret: SecretStr | None) -> None:
+    value = secret.get_secret_value() if secret else ""
+    if len(value.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"{name} must have at least {MIN_SECRET_BYTES} bytes when ENVIRONMENT=production")
+    if value.startswith(DEVELOPMENT_PREFIXES):
+        raise ValueError(f"{name} is one made for development; production needs its own")
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
@@ -154,6 +166,8 @@ class Settings(BaseSettings):
             for name in PRODUCTION_SECRETS:
                 if name.lower() not in self.model_fields_set:
                     raise ValueError(f"{name} must be set when ENVIRONMENT=production")
+            _refuse_weak("SECRET_KEY", self.secret_key)
+            _refuse_weak("ADMIN_API_KEY", self.admin_api_key)
         return self
 
     @model_validator(mode="after")

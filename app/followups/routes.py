@@ -19,12 +19,13 @@ from app.followups.schemas import (
     PreviewOut,
 )
 from app.followups.service import Followups
+from app.operations.access import OperatorDep, needs
 from app.operations.idempotent import REPLAYED, IdempotencyDep
-from app.web.deps import OperatorDep, SessionDep, require_operator
+from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 
-router = APIRouter(prefix="/v1/followups", tags=["followups"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1/followups", tags=["followups"])
 
 
 async def _followups(request: Request) -> Followups:
@@ -40,6 +41,7 @@ FollowupsDep = Annotated[Followups, Depends(_followups)]
     status_code=201,
     response_model=FollowupWrittenOut,
     responses={200: {"model": FollowupWrittenOut, "description": "It was there already."}, **documented(404, 409)},
+    dependencies=[needs("followups:write")],
 )
 async def write_followup(
     session: SessionDep,
@@ -68,7 +70,7 @@ async def write_followup(
     return await once.run(session, work)
 
 
-@router.get("", response_model=FollowupsOut)
+@router.get("", response_model=FollowupsOut, dependencies=[needs("followups:read")])
 async def list_followups(
     session: SessionDep, state: FollowupState | None = None, cursor: Cursor = None, limit: Limit = 50
 ) -> object:
@@ -77,7 +79,7 @@ async def list_followups(
     return {"items": rows[:limit], "next_cursor": encode_cursor(rows[limit - 1]) if len(rows) > limit else None}
 
 
-@router.get("/due", response_model=DuesOut)
+@router.get("/due", response_model=DuesOut, dependencies=[needs("followups:read")])
 async def list_due_followups(session: SessionDep, followups: FollowupsDep, limit: Limit = 50) -> object:
     """What the schedule would write now. Writes nothing."""
     found = await service.due(session, followups, now=clock.now(), limit=limit)
@@ -89,14 +91,19 @@ async def list_due_followups(session: SessionDep, followups: FollowupsDep, limit
     }
 
 
-@router.post("/preview", response_model=PreviewOut, responses=documented(404))
+@router.post("/preview", response_model=PreviewOut, responses=documented(404), dependencies=[needs("followups:read")])
 async def preview_followup(session: SessionDep, followups: FollowupsDep, body: PreviewIn) -> object:
     """What a conversation's follow-up of this number would say now. Writes nothing."""
     text = await service.preview(session, followups, conversation_id=body.conversation_id, number=body.followup_number)
     return {"text": text}
 
 
-@router.post("/{followup_id}/cancel", response_model=FollowupClosedOut, responses=documented(404, 409))
+@router.post(
+    "/{followup_id}/cancel",
+    response_model=FollowupClosedOut,
+    responses=documented(404, 409),
+    dependencies=[needs("followups:write")],
+)
 async def cancel_followup(
     session: SessionDep, operator: OperatorDep, once: IdempotencyDep, followup_id: UUID, body: CancelIn
 ) -> object:

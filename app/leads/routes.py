@@ -4,22 +4,23 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from app.core.db import Database
 from app.leads import service, table
 from app.leads.schemas import LeadOut, LeadPatchIn, LeadsOut
-from app.web.deps import OperatorDep, SessionDep, require_operator
+from app.operations.access import OperatorDep, needs
+from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 
-router = APIRouter(prefix="/v1", tags=["leads"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1", tags=["leads"])
 
 _SEPARATORS = {"comma": ",", "semicolon": ";"}
 
 
-@router.get("/leads", response_model=LeadsOut)
+@router.get("/leads", response_model=LeadsOut, dependencies=[needs("leads:read")])
 async def list_leads(session: SessionDep, cursor: Cursor = None, limit: Limit = 50) -> object:
     """Leads, newest first."""
     rows = await service.page(session, before=decode_cursor(cursor), limit=limit + 1)
@@ -30,6 +31,7 @@ async def list_leads(session: SessionDep, cursor: Cursor = None, limit: Limit = 
     "/leads.csv",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "Every lead."}},
+    dependencies=[needs("leads:read")],
 )
 async def export_leads(
     request: Request,
@@ -55,13 +57,15 @@ async def _after(first: str, pages: AsyncIterator[str]) -> AsyncIterator[str]:
         yield page
 
 
-@router.get("/leads/{lead_id}", response_model=LeadOut, responses=documented(404))
+@router.get("/leads/{lead_id}", response_model=LeadOut, responses=documented(404), dependencies=[needs("leads:read")])
 async def get_lead(session: SessionDep, lead_id: UUID) -> object:
     """One lead."""
     return await service.get(session, lead_id)
 
 
-@router.patch("/leads/{lead_id}", response_model=LeadOut, responses=documented(404))
+@router.patch(
+    "/leads/{lead_id}", response_model=LeadOut, responses=documented(404), dependencies=[needs("leads:write")]
+)
 async def update_lead(session: SessionDep, operator: OperatorDep, lead_id: UUID, body: LeadPatchIn) -> object:
     """Say how far sales has come with it. The same again changes nothing."""
     return await service.set_status(session, lead_id, body.status, actor=operator)

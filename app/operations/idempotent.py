@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.operations import idempotency
+from app.operations.access import OperatorDep
 from app.operations.idempotency import Answer, Claim, IdempotencyKeyMalformedError
-from app.web.deps import OperatorDep
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"

@@ -1,11 +1,11 @@
-"""Tables of the operation itself. Neither holds personal data."""
+"""Tables of the operation itself. None holds personal data."""
 
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary, Text, func
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import CheckConstraint, Index, LargeBinary, Text, func
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db import Base
@@ -23,11 +23,11 @@ class OperatorAction(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     actor: Mapped[str] = mapped_column(Text)
-    """Who: `key:<name of the API key>` or `cli:<user of the machine>`."""
+    """Who: `key:<prefix>/<name>` of an API key, `key:admin`, or `cli:<user of the machine>`."""
     action: Mapped[str] = mapped_column(Text)
     """What, for example `channel.pause` or `dead_letter.retry`."""
     target: Mapped[str] = mapped_column(Text)
-    """On what: a channel's name or a row's id."""
+    """On what: a channel's name, an API key's prefix or a row's id."""
     reason: Mapped[str | None] = mapped_column(Text)
     """Why, in the operator's words."""
     count: Mapped[int] = mapped_column(server_default="1")
@@ -65,3 +65,22 @@ class IdempotencyKey(Base):
     status: Mapped[int]
     body: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class ApiKey(Base):
+    """A program's way in. The key itself was shown once and is kept nowhere."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (CheckConstraint("octet_length(key_hash) = 32", name="key_hash"),)
+
+    prefix: Mapped[str] = mapped_column(Text, primary_key=True)
+    """The part of the key that people may see, never given twice."""
+    key_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    """SHA-256 of the whole key. It has 256 random bits, so a plain digest cannot be guessed back."""
+    name: Mapped[str] = mapped_column(Text)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    """To the minute."""

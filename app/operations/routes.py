@@ -4,15 +4,16 @@ from datetime import datetime
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from app.core.text import SafeStr
 from app.operations import service
+from app.operations.access import needs
 from app.operations.schemas import OperatorActionsOut
-from app.web.deps import SessionDep, require_operator
+from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 
-router = APIRouter(prefix="/v1/operator-actions", tags=["operations"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1/operator-actions", tags=["operations"])
 
 
 class _Position(NamedTuple):
@@ -20,7 +21,7 @@ class _Position(NamedTuple):
     id: UUID
 
 
-@router.get("", response_model=OperatorActionsOut)
+@router.get("", response_model=OperatorActionsOut, dependencies=[needs("operations:read")])
 async def list_actions(
     session: SessionDep,
     target: Annotated[SafeStr | None, Query(max_length=100, description="A channel or a row's id.")] = None,

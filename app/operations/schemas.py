@@ -1,9 +1,11 @@
-"""What the journal of operators looks like on the wire."""
+"""What the journal of operators and API keys look like on the wire."""
 
 from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from app.operations.api_keys import Scope
 
 
 class OperatorActionOut(BaseModel):
@@ -13,9 +15,9 @@ class OperatorActionOut(BaseModel):
 
     id: UUID
     at: datetime
-    actor: str = Field(examples=["key:admin", "cli:anna"])
+    actor: str = Field(examples=["key:7k2m9q4x/crm", "key:admin", "cli:anna"])
     action: str = Field(examples=["channel.pause", "dead_letter.retry"])
-    target: str = Field(description="A channel's name, a dead letter's id, or `all`.")
+    target: str = Field(description="A channel's name, an API key's prefix, a row's id, or `all`.")
     reason: str | None
     count: int = Field(description="How many rows it changed.")
     request_id: str | None
@@ -26,3 +28,36 @@ class OperatorActionsOut(BaseModel):
 
     items: list[OperatorActionOut]
     next_cursor: str | None
+
+
+class ApiKeyOut(BaseModel):
+    """An API key without the key."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    prefix: str = Field(examples=["7k2m9q4x"])
+    name: str
+    scopes: list[Scope]
+    usable: bool = Field(description="Neither revoked nor expired.")
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="To the minute.")
+
+
+class ApiKeysOut(BaseModel):
+    """Every API key, newest first."""
+
+    items: list[ApiKeyOut]
+
+
+class ApiKeyCreatedOut(BaseModel):
+    """A new API key. `key` is shown this once."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    prefix: str
+    key: str
+    name: str
+    scopes: list[Scope]
+    expires_at: datetime | None

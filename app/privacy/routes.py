@@ -7,12 +7,13 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.conversations import service as chat
 from app.core.errors import UnauthenticatedError
+from app.operations.access import needs
 from app.privacy import erasure, export, service
 from app.privacy.erasure import Subject
 from app.privacy.listing import listed
 from app.privacy.office import Office
 from app.privacy.schemas import PrivacyRequestIn, PrivacyRequestOut, ProofIn, ProofOut, RequestsOut, RequestState
-from app.web.deps import SessionDep, SessionTokenDep, require_operator, session_token
+from app.web.deps import SessionDep, SessionTokenDep, session_token
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 
@@ -58,7 +59,7 @@ async def ask(session: SessionDep, office: OfficeDep, body: PrivacyRequestIn) ->
     return PrivacyRequestOut(id=request_id)
 
 
-@router.get("", response_model=RequestsOut, dependencies=[Depends(require_operator)])
+@router.get("", response_model=RequestsOut, dependencies=[needs("privacy:read")])
 async def list_requests(
     session: SessionDep, state: RequestState | None = None, cursor: Cursor = None, limit: Limit = 50
 ) -> object:

@@ -1,6 +1,5 @@
-"""What routes ask for: a session that commits before the answer leaves, and who is calling."""
+"""What routes ask for: a session that commits before the answer leaves, and the token of a visitor."""
 
-import secrets
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -10,10 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import Database
 from app.core.errors import UnauthenticatedError
-from app.core.settings import Settings
 
 session_scheme = HTTPBearer(scheme_name="session", description="`session_token` of a chat session.", auto_error=False)
-operator_scheme = HTTPBearer(scheme_name="apiKey", description="API key of an operator.", auto_error=False)
 
 
 async def _session(request: Request) -> AsyncIterator[AsyncSession]:
@@ -36,24 +33,3 @@ async def session_token(
 
 
 SessionTokenDep = Annotated[str, Depends(session_token)]
-
-
-async def require_operator(
-    request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(operator_scheme)],
-) -> str:
-    """Let operators through, and give the name that their actions are journaled under.
-
-    Without ADMIN_API_KEY nobody is one.
-    """
-    settings: Settings = request.app.state.settings
-    given = credentials.credentials if credentials else ""
-    expected = settings.admin_api_key.get_secret_value() if settings.admin_api_key else ""
-    matches = secrets.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
-    if not matches or not expected:
-        raise UnauthenticatedError
-    return "key:admin"
-
-
-OperatorDep = Annotated[str, Depends(require_operator)]
-"""Who calls, as in `operator_action.actor`."""

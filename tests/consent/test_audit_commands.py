@@ -10,8 +10,8 @@ import pytest
 from app.consent.anchor import Anchor
 from app.conversations.audit_schemas import VerdictOut
 from app.core.db import Database
-from app.core.keys import DEVELOPMENT_SECRET, KeyRing
-from app.core.settings import Settings
+from app.core.keys import KeyRing
+from app.core.settings import DEVELOPMENT_SECRET, Settings
 from app.engine.engine import Engine
 from app.followups.service import Followups
 from tests.alerts.test_cli import Ended, novahouse

@@ -2,19 +2,20 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.alerts import operator_service as service
 from app.alerts.repository import alerts
 from app.alerts.schemas import AlertDetailOut, AlertsOut, AlertState, ChannelName
-from app.web.deps import SessionDep, require_operator
+from app.operations.access import needs
+from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 
-router = APIRouter(prefix="/v1/alerts", tags=["alerts"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 
 
-@router.get("", response_model=AlertsOut)
+@router.get("", response_model=AlertsOut, dependencies=[needs("alerts:read")])
 async def list_alerts(
     session: SessionDep,
     channel: ChannelName | None = None,
@@ -27,7 +28,9 @@ async def list_alerts(
     return {"items": rows[:limit], "next_cursor": encode_cursor(rows[limit - 1]) if len(rows) > limit else None}
 
 
-@router.get("/{alert_id}", response_model=AlertDetailOut, responses=documented(404))
+@router.get(
+    "/{alert_id}", response_model=AlertDetailOut, responses=documented(404), dependencies=[needs("alerts:read")]
+)
 async def get_alert(session: SessionDep, alert_id: UUID) -> object:
     """One alert and what each attempt to deliver it came to."""
     return await service.alert(session, alert_id)

@@ -8,11 +8,12 @@ from app.alerts import channel_service as service
 from app.alerts.channel_schemas import ChannelOut, ChannelsOut, PauseIn, SentTestOut
 from app.alerts.schemas import ChannelName
 from app.core.settings import Settings
+from app.operations.access import OperatorDep, needs
 from app.operations.idempotent import IdempotencyDep
-from app.web.deps import OperatorDep, SessionDep, require_operator
+from app.web.deps import SessionDep
 from app.web.problems import documented
 
-router = APIRouter(prefix="/v1/channels", tags=["channels"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1/channels", tags=["channels"])
 
 
 async def configured_channels(request: Request) -> tuple[str, ...]:
@@ -24,13 +25,13 @@ async def configured_channels(request: Request) -> tuple[str, ...]:
 ConfiguredDep = Annotated[tuple[str, ...], Depends(configured_channels)]
 
 
-@router.get("", response_model=ChannelsOut)
+@router.get("", response_model=ChannelsOut, dependencies=[needs("alerts:read")])
 async def list_channels(session: SessionDep, configured: ConfiguredDep) -> object:
     """Every channel: what holds it back and what waits for it."""
     return {"items": await service.overview(session, configured=configured)}
 
 
-@router.post("/{name}/pause", response_model=ChannelOut)
+@router.post("/{name}/pause", response_model=ChannelOut, dependencies=[needs("delivery:operate")])
 async def pause_channel(
     session: SessionDep,
     operator: OperatorDep,
@@ -48,7 +49,7 @@ async def pause_channel(
     return await once.run(session, work)
 
 
-@router.post("/{name}/resume", response_model=ChannelOut)
+@router.post("/{name}/resume", response_model=ChannelOut, dependencies=[needs("delivery:operate")])
 async def resume_channel(
     session: SessionDep, operator: OperatorDep, once: IdempotencyDep, configured: ConfiguredDep, name: ChannelName
 ) -> object:
@@ -61,7 +62,7 @@ async def resume_channel(
     return await once.run(session, work)
 
 
-@router.post("/{name}/reset", response_model=ChannelOut)
+@router.post("/{name}/reset", response_model=ChannelOut, dependencies=[needs("delivery:operate")])
 async def reset_channel(
     session: SessionDep, operator: OperatorDep, once: IdempotencyDep, configured: ConfiguredDep, name: ChannelName
 ) -> object:
@@ -74,7 +75,13 @@ async def reset_channel(
     return await once.run(session, work)
 
 
-@router.post("/{name}/test", status_code=202, response_model=SentTestOut, responses=documented(409))
+@router.post(
+    "/{name}/test",
+    status_code=202,
+    response_model=SentTestOut,
+    responses=documented(409),
+    dependencies=[needs("delivery:operate")],
+)
 async def send_test(
     session: SessionDep, operator: OperatorDep, once: IdempotencyDep, configured: ConfiguredDep, name: ChannelName
 ) -> object:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from app.alerts import operator_service as service
 from app.alerts.schemas import (
@@ -17,15 +17,16 @@ from app.alerts.schemas import (
     RetryManyIn,
 )
 from app.core.settings import Settings
+from app.operations.access import OperatorDep, needs
 from app.operations.idempotent import IdempotencyDep
-from app.web.deps import OperatorDep, SessionDep, require_operator
+from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 
-router = APIRouter(prefix="/v1/dead-letters", tags=["dead_letters"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1/dead-letters", tags=["dead_letters"])
 
 
-@router.get("", response_model=DeadLettersOut)
+@router.get("", response_model=DeadLettersOut, dependencies=[needs("alerts:read")])
 async def list_dead_letters(
     session: SessionDep,
     status: DeadLetterStatus | None = None,
@@ -41,7 +42,7 @@ async def list_dead_letters(
     return {"items": rows[:limit], "next_cursor": encode_cursor(rows[limit - 1]) if len(rows) > limit else None}
 
 
-@router.post("/retry", status_code=202, response_model=RetriedOut)
+@router.post("/retry", status_code=202, response_model=RetriedOut, dependencies=[needs("delivery:operate")])
 async def retry_dead_letters(
     request: Request,
     session: SessionDep,
@@ -65,13 +66,24 @@ async def retry_dead_letters(
     )
 
 
-@router.get("/{dead_letter_id}", response_model=DeadLetterDetailOut, responses=documented(404))
+@router.get(
+    "/{dead_letter_id}",
+    response_model=DeadLetterDetailOut,
+    responses=documented(404),
+    dependencies=[needs("alerts:read")],
+)
 async def get_dead_letter(session: SessionDep, dead_letter_id: UUID) -> object:
     """One dead letter, its attempts, and what operators did about it."""
     return await service.detail(session, dead_letter_id)
 
 
-@router.post("/{dead_letter_id}/retry", status_code=202, response_model=DeadLetterOut, responses=documented(404, 409))
+@router.post(
+    "/{dead_letter_id}/retry",
+    status_code=202,
+    response_model=DeadLetterOut,
+    responses=documented(404, 409),
+    dependencies=[needs("delivery:operate")],
+)
 async def retry_dead_letter(
     session: SessionDep, operator: OperatorDep, once: IdempotencyDep, dead_letter_id: UUID
 ) -> object:
@@ -79,7 +91,12 @@ async def retry_dead_letter(
     return await once.run(session, lambda: service.retry(session, dead_letter_id, actor=operator))
 
 
-@router.post("/{dead_letter_id}/discard", response_model=DeadLetterOut, responses=documented(404, 409))
+@router.post(
+    "/{dead_letter_id}/discard",
+    response_model=DeadLetterOut,
+    responses=documented(404, 409),
+    dependencies=[needs("delivery:operate")],
+)
 async def discard_dead_letter(
     session: SessionDep, operator: OperatorDep, once: IdempotencyDep, dead_letter_id: UUID, body: DiscardIn
 ) -> object:

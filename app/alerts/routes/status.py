@@ -1,16 +1,17 @@
 """HTTP of how delivery stands, for operators."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from app.alerts import channel_service as service
 from app.alerts.channel_schemas import StatusOut
 from app.core.settings import Settings
-from app.web.deps import SessionDep, require_operator
+from app.operations.access import needs
+from app.web.deps import SessionDep
 
-router = APIRouter(prefix="/v1/status", tags=["operations"], dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/v1/status", tags=["operations"])
 
 
-@router.get("", response_model=StatusOut)
+@router.get("", response_model=StatusOut, dependencies=[needs("operations:read")])
 async def get_status(request: Request, session: SessionDep) -> object:
     """Scheduled jobs and their last runs, dead letters that are open, and every channel."""
     settings: Settings = request.app.state.settings
