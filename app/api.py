@@ -20,6 +20,7 @@ from app.operations.routes import router as operator_actions
 from app.privacy.page_routes import router as privacy_pages
 from app.privacy.routes import chat_router as chat_privacy
 from app.privacy.routes import router as privacy
+from app.web.docs import router as docs
 from app.web.health import router as health
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -42,6 +43,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     status,
     health,
     metrics,
+    docs,
 )
 
 TAGS = [

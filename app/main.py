@@ -10,7 +10,6 @@ from typing import NoReturn
 from fastapi import FastAPI
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.middleware.cors import CORSMiddleware
 
 from app.alerts import metrics as alert_metrics
 from app.api import ROUTERS, TAGS
@@ -31,7 +30,7 @@ from app.privacy.office import Office
 from app.privacy.replay import Watch
 from app.web.drain import Drain
 from app.web.handlers import install_handlers
-from app.web.middleware import RequestMiddleware
+from app.web.middleware import CatchMiddleware, CorsMiddleware, RequestMiddleware
 from app.web.openapi import install_openapi, operation_id
 
 REDIS_TIMEOUT_SECONDS = 1.0
@@ -94,20 +93,19 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     for router in ROUTERS:
         app.include_router(router)
     install_handlers(app)
     install_openapi(app)
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(CatchMiddleware)
     if settings.allowed_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
-            expose_headers=["X-Request-ID", "Retry-After", "Idempotent-Replayed"],
-        )
+        app.add_middleware(CorsMiddleware, origins=settings.allowed_origins)
+    app.add_middleware(
+        RequestMiddleware, hosts=settings.hosts, transport_security=settings.public_base_url.startswith("https:")
+    )
     return app
 
 

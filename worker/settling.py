@@ -219,4 +219,5 @@ def _tell(done: Done, *, ours: bool) -> None:
         error=settlement.error,
         ms=settlement.duration_ms,
         request_id=claimed.request_id,
+        trace_id=claimed.trace_id,
     )

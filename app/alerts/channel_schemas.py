@@ -56,7 +56,7 @@ class ChannelsOut(BaseModel):
 class PauseIn(BaseModel):
     """Why a channel is paused."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: Reason | None = Field(None, examples=["Slack is being moved to another workspace."])
 

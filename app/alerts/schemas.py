@@ -1,10 +1,11 @@
 """What alerts and dead letters look like on the wire: how delivery stands, and nothing of what is said."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from app.core.text import SafeStr, not_blank
@@ -16,6 +17,7 @@ DeadLetterStatus = Literal["pending", "delivered", "failed", "cancelled", "disca
 RetryableStatus = Literal["pending", "failed", "discarded"]
 
 MAX_REASON = 500
+_DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -26,7 +28,16 @@ def _storable(instant: datetime) -> datetime:
     return instant
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_storable)]
+def _written(value: object) -> object:
+    """The value itself; an error for numbers, which pydantic would take for seconds since 1970."""
+    if isinstance(value, str) and not _DATE_AND_TIME.match(value):
+        raise PydanticCustomError("instant", "This is not a time in ISO 8601, such as 2026-01-31T03:00:00Z.")
+    if not isinstance(value, str | datetime):
+        raise PydanticCustomError("instant", "A time is a string in ISO 8601.")
+    return value
+
+
+Instant = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_storable), BeforeValidator(_written)]
 """A time from outside, with its zone."""
 Reason = Annotated[SafeStr, Field(min_length=1, max_length=MAX_REASON), AfterValidator(not_blank)]
 """Why, in an operator's words. It is journaled: no personal data, please."""
@@ -75,6 +86,7 @@ class AlertDetailOut(AlertOut):
     """One event for one channel, and every attempt."""
 
     request_id: str | None = Field(description="The HTTP request that caused it.")
+    trace_id: str | None = Field(description="Of the W3C trace that this request belongs to.")
     dead_letter_id: UUID | None
     attempts_made: list[AttemptOut] = Field(description="The last hundred, the first of them first.")
 
@@ -116,7 +128,7 @@ class DeadLetterDetailOut(DeadLetterOut):
 class DiscardIn(BaseModel):
     """Why it shall not be delivered."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: Reason = Field(examples=["Called the customer by phone."])
 
@@ -124,7 +136,7 @@ class DiscardIn(BaseModel):
 class RetryManyIn(BaseModel):
     """Which dead letters to try again. All that are absent do not narrow it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     channel: ChannelName | None = None
     since: Instant | None = Field(None, description="Those that failed first at this time or later.")

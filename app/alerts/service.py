@@ -35,7 +35,7 @@ async def record(
     """
     if not channels:
         return
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    context = structlog.contextvars.get_contextvars()
     new = await alerts.insert_new(
         session,
         rows=[
@@ -46,7 +46,8 @@ async def record(
                 "subject_id": subject_id,
                 "conversation_id": conversation_id,
                 "dedupe_key": f"{event}:{subject_id}:{channel}",
-                "request_id": request_id,
+                "request_id": context.get("request_id"),
+                "trace_id": context.get("trace_id"),
             }
             for channel in channels
         ],

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 
 from app.consent.schemas import ConsentTextOut, ConsentTextsOut
 from app.consent.service import Texts
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/consent", tags=["consent"])
+router = Router(prefix="/v1/consent", tags=["consent"])
 
 
 async def consent_texts(request: Request) -> Texts:

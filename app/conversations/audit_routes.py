@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from app.consent.audit import Auditor
 from app.conversations import audit
@@ -12,8 +12,9 @@ from app.operations.access import needs
 from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_number, encode_number
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"])
+router = Router(prefix="/v1/audit", tags=["audit"])
 
 
 @router.get("", response_model=AuditEntriesOut, dependencies=[needs("audit:read")])

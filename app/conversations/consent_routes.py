@@ -1,6 +1,6 @@
 """HTTP of a visitor's own consents."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from app.consent.service import Purpose
 from app.conversations import answers, service
@@ -9,8 +9,9 @@ from app.conversations.routes import ChatDep, OriginDep
 from app.conversations.service import authenticate, authenticate_locked
 from app.web.deps import SessionDep, SessionTokenDep
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/consent", tags=["consent"])
+router = Router(prefix="/v1/consent", tags=["consent"])
 
 
 @router.get("", response_model=AnswersOut)

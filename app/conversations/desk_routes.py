@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.conversations import desk
 from app.conversations.desk_schemas import ConversationDetailOut, ConversationsOut
@@ -11,8 +11,9 @@ from app.operations.access import needs
 from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+router = Router(prefix="/v1/conversations", tags=["conversations"])
 
 _MAX_SEQ = 2**31 - 1
 

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.conversations.routes import ChatDep
 from app.conversations.schemas import PackagesOut, QuoteIn, QuoteOut
 from app.core import clock
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1", tags=["offer"])
+router = Router(prefix="/v1", tags=["offer"])
 
 
 @router.get("/packages", response_model=PackagesOut)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from app.consent.service import Origin
 from app.conversations import service
@@ -12,8 +12,9 @@ from app.conversations.service import Chat
 from app.web.deps import SessionDep, SessionTokenDep
 from app.web.paging import Limit
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/chat", tags=["chat"])
+router = Router(prefix="/v1/chat", tags=["chat"])
 
 
 async def _chat(request: Request) -> Chat:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from app.consent.links import LinkUnknownError, read_token
 from app.conversations import unsubscribe
@@ -12,8 +12,9 @@ from app.conversations.unsubscribe import LinkStatus
 from app.conversations.unsubscribe_page import CONTENT_SECURITY_POLICY, Locale, Scene, render
 from app.web.deps import SessionDep
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(tags=["unsubscribe"])
+router = Router(tags=["unsubscribe"])
 
 _EITHER = {
     200: {"description": "A page, or JSON by `Accept`.", "content": {"text/html": {"schema": {"type": "string"}}}},
@@ -35,7 +36,7 @@ async def show_link(
     try:
         link = read_token(chat.reach.keys, token)
     except LinkUnknownError:
-        return _unknown(lang, page=page)
+        return _unknown(lang, page="text/html" in accept)
     status = await unsubscribe.status(session, link.conversation_id)
     refused = status.consents["marketing_email"] is False
     return _answer(status, "already" if refused else "ask", lang, page=page)

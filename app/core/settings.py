@@ -1,5 +1,6 @@
 """The one place that reads the environment. Every setting, its default and what a production start refuses."""
 
+import re
 from email.utils import parseaddr
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _SPACE = 0x20
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 PRODUCTION_SECRETS = ("SECRET_KEY", "ADMIN_API_KEY", "DATABASE_URL", "REDIS_URL")
 MIN_SECRET_BYTES = 32
@@ -82,6 +84,22 @@ def _refuse_weak(name: str, secret: SecretStr | None) -> None:
         raise ValueError(f"{name} is one made for development; production needs its own")
 
 
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
+            raise ValueError("must be origins such as https://www.example.com, without a path or a wildcard")
+        if "*" in origin or "@" in origin:
+            raise ValueError("must be whole origins: a wildcard would let every page in")
+    return tuple(origin.lower() for origin in origins)
+
+
+def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if any(not _HOST.fullmatch(host) for host in hosts):
+        raise ValueError("must be host names such as api.example.com, without a scheme, a port or a wildcard")
+    return hosts
+
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_absent)]
 OptionalText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
@@ -105,7 +123,8 @@ class Settings(BaseSettings):
     secret_keys_retired: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
     admin_api_key: OptionalSecret = None
     public_base_url: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8000"
-    allowed_origins: CommaSeparated = ()
+    allowed_origins: Annotated[CommaSeparated, AfterValidator(_origins)] = ()
+    allowed_hosts: Annotated[CommaSeparated, AfterValidator(_hosts)] = ()
 
     slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_http_url)] | None = None
     monday_api_key: OptionalSecret = None
@@ -199,6 +218,14 @@ class Settings(BaseSettings):
         secrets = [item.get_secret_value() for item in flat if isinstance(item, SecretStr)]
         urls = (self.database_url, self.redis_url, *(text for text in secrets if "://" in text))
         return (*secrets, *(password for url in urls if (password := urlsplit(url).password)))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The host names that requests must name, loopback aside; none in development, where any will do."""
+        if self.environment == "development":
+            return ()
+        netloc = urlsplit(self.public_base_url).netloc.rpartition("@")[2]
+        return (re.sub(r":\d*$", "", netloc), *self.allowed_hosts)
 
     @property
     def slack_configured(self) -> bool:

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from app.core import clock
 from app.followups import desk, service
@@ -24,8 +24,9 @@ from app.operations.idempotent import REPLAYED, IdempotencyDep
 from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/followups", tags=["followups"])
+router = Router(prefix="/v1/followups", tags=["followups"])
 
 
 async def _followups(request: Request) -> Followups:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 
 from app.core.db import Database
@@ -14,8 +14,9 @@ from app.operations.access import OperatorDep, needs
 from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1", tags=["leads"])
+router = Router(prefix="/v1", tags=["leads"])
 
 _SEPARATORS = {"comma": ",", "semicolon": ";"}
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.core.text import SafeStr
 from app.operations import service
@@ -12,8 +12,9 @@ from app.operations.access import needs
 from app.operations.schemas import OperatorActionsOut
 from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/operator-actions", tags=["operations"])
+router = Router(prefix="/v1/operator-actions", tags=["operations"])
 
 
 class _Position(NamedTuple):

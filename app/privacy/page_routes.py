@@ -4,7 +4,7 @@ from typing import Annotated
 from urllib.parse import parse_qs
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.core.errors import UnauthenticatedError
 from app.privacy import export, page, service
@@ -12,8 +12,9 @@ from app.privacy.page import CONTENT_SECURITY_POLICY, Locale
 from app.privacy.routes import OfficeDep, download
 from app.privacy.service import ExportGoneError, ProofRefusedError
 from app.web.deps import SessionDep
+from app.web.routing import Router
 
-router = APIRouter(prefix="/privacy/requests", tags=["privacy"], include_in_schema=False)
+router = Router(prefix="/privacy/requests", tags=["privacy"], include_in_schema=False)
 
 Lang = Annotated[Locale, Query()]
 

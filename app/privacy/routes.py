@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from app.conversations import service as chat
 from app.core.errors import UnauthenticatedError
@@ -16,9 +16,10 @@ from app.privacy.schemas import PrivacyRequestIn, PrivacyRequestOut, ProofIn, Pr
 from app.web.deps import SessionDep, SessionTokenDep, session_token
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/privacy/requests", tags=["privacy"])
-chat_router = APIRouter(prefix="/v1/chat", tags=["chat"])
+router = Router(prefix="/v1/privacy/requests", tags=["privacy"])
+chat_router = Router(prefix="/v1/chat", tags=["chat"])
 
 
 async def privacy_office(request: Request) -> Office:

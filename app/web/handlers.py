@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.core.errors import (
     AppError,
@@ -24,6 +25,7 @@ from app.core.errors import (
     UnavailableError,
 )
 from app.web.problems import InvalidPart, problem_response, too_large
+from app.web.routing import UnsupportedMediaTypeError
 
 _STATUS: Mapping[type[AppError], int] = {
     MalformedError: 400,
@@ -33,6 +35,7 @@ _STATUS: Mapping[type[AppError], int] = {
     NotFoundError: 404,
     ConflictError: 409,
     GoneError: 410,
+    UnsupportedMediaTypeError: 415,
     UnavailableError: 503,
 }
 _HTTP_PROBLEMS = {
@@ -66,19 +69,29 @@ async def _app_error(_request: Request, error: Exception) -> Response:
     return problem_response(status, code=error.code, title=error.title, detail=error.detail, headers=headers)
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  as above
     if error.status_code == 413:  # noqa: PLR2004  its name is its meaning
         return too_large()
     code, title = _HTTP_PROBLEMS.get(error.status_code, ("http-error", "The request failed."))
-    return problem_response(error.status_code, code=code, title=title, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # noqa: PLR2004  as above
+        headers["Allow"] = ", ".join(_allowed(request))
+    return problem_response(error.status_code, code=code, title=title, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method that some route has for this path; Starlette names those of the first such route only."""
+    return [
+        method
+        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  as above
     found = error.errors()
-    if any(item["type"] == "json_invalid" for item in found):
-        return problem_response(400, code="malformed-json", title="The body is not valid JSON.")
     parts = [
         InvalidPart(pointer=_pointer(item), code=str(item["type"]), detail=_detail(item))
         for item in found[:_MAX_ERRORS]
@@ -97,7 +110,10 @@ def _pointer(item: Mapping[str, Any]) -> str:
 
 def _detail(item: Mapping[str, Any]) -> str:
     """pydantic's sentence where it holds only our own words, else a sentence that repeats nothing of the input."""
-    return "This member is not known." if item["type"] == "extra_forbidden" else str(item["msg"])
+    return _OWN_WORDS.get(item["type"]) or str(item["msg"])
+
+
+_OWN_WORDS = {"extra_forbidden": "This member is not known.", "uuid_parsing": "This is not a UUID."}
 
 
 async def _database_error(_request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,8 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.db import Database
 from app.core.jobs import Doorbell
 from app.web.drain import Drain
+from app.web.routing import Router
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = Router(prefix="/health", tags=["health"])
 CHECK_SECONDS = 0.5
 
 ReadyStatus = Literal["ok", "degraded", "unavailable", "draining", "erasures_to_replay"]

@@ -1,30 +1,117 @@
-"""The outermost layer of every request: its id, its size, the headers of every answer, the last catch. Pure ASGI."""
+"""The outermost layers of every request: its ids, its host, the headers of every answer, its size, the last catch.
 
+Pure ASGI. `RequestMiddleware` stands outside CORS, so that a preflight has an id and our headers too; `CatchMiddleware`
+stands inside, so that a browser may read a 500.
+"""
+
+import os
 import re
-import uuid
+from collections.abc import Iterable
+from typing import Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.web.problems import problem_response, too_large
 
-MAX_BODY_BYTES = 32 * 1024
-_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-_DOCS_PATHS = ("/docs", "/redoc")
-_API_CSP = "default-src 'none'; frame-ancestors 'none'"
+MAX_BODY_BYTES: Final = 32 * 1024
+PREFLIGHT_SECONDS: Final = 7_200
+"""How long browsers may remember a preflight; none of them remembers it longer."""
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9-]{8,64}")
+_TRACEPARENT: Final = re.compile(
+    rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
+)
+_ANY_HOST_PATHS: Final = ("/health/", "/metrics")
+"""Asked by address, from load balancers and supervisors that know no name."""
+_LOOPBACK: Final = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class RequestMiddleware:
-    """Gives each request an id that logs, alerts and the answer carry, and turns what nobody caught into a 500.
+    """Gives each request an id and a place in its caller's trace, which logs, alerts and the answer carry.
 
-    A body over `MAX_BODY_BYTES` is 413, whether its length was announced or it comes in chunks.
-
-    A caller's `X-Request-ID` is taken over when it is 8 to 64 letters, digits and hyphens.
+    A caller's `X-Request-ID` is taken over when it is 8 to 64 letters, digits and hyphens, its `traceparent` when it is
+    valid by W3C Trace Context; else both begin here. A `Host` that is none of `hosts` is refused, except for health;
+    without `hosts` any will do. `transport_security`: browsers shall come by TLS only from now on.
     """
+
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str] = (), transport_security: bool = False) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower().encode() for host in hosts)
+        self._headers = (*_HEADERS, _TRANSPORT) if transport_security else _HEADERS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        host, request_id, (trace_id, traceparent) = _identify(scope)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id)
+        ids = ((b"x-request-id", request_id.encode()), (b"traceparent", traceparent))
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in given}
+                message["headers"] = [*given, *ids, *(pair for pair in self._headers if pair[0] not in names)]
+            await send(message)
+
+        if self._hosts and not self._knows(host) and not scope["path"].startswith(_ANY_HOST_PATHS):
+            refused = problem_response(400, code="host-unknown", title="This service is not reached by that host name.")
+            await refused(scope, receive, send_with_headers)
+        else:
+            await self._app(scope, receive, send_with_headers)
+
+    def _knows(self, host: bytes) -> bool:
+        name = host.lower().rpartition(b":")[0] if re.search(rb":\d*$", host) else host.lower()
+        return name in self._hosts or name in _LOOPBACK
+
+
+class CorsMiddleware(CORSMiddleware):
+    """CORS for exactly these origins, without credentials; what it refuses it refuses with a problem."""
+
+    def __init__(self, app: ASGIApp, *, origins: Iterable[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=tuple(origins),
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", "traceparent"),
+            expose_headers=(
+                "X-Request-ID",
+                "traceparent",
+                "Idempotent-Replayed",
+                "Retry-After",
+                "RateLimit",
+                "RateLimit-Policy",
+            ),
+            max_age=PREFLIGHT_SECONDS,
+        )
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to a preflight."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:  # noqa: PLR2004  its name is its meaning
+            return response
+        vary = {"Vary": response.headers["Vary"]}
+        return problem_response(400, code="cors-refused", title="Pages of that origin may not send this.", headers=vary)
+
+
+class CatchMiddleware:
+    """Turns what nobody caught into a 500, and a body over `MAX_BODY_BYTES` into a 413, announced or in chunks."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,9 +121,6 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
         answered = False
         received = 0
 
@@ -48,30 +132,22 @@ class RequestMiddleware:
                 raise HTTPException(413)
             return message
 
-        async def send_with_headers(message: Message) -> None:
+        async def send_and_remember(message: Message) -> None:
             nonlocal answered
-            if message["type"] == "http.response.start":
-                answered = True
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                headers.setdefault("Cache-Control", "no-store")
-                if not scope["path"].startswith(_DOCS_PATHS):
-                    headers.setdefault("Content-Security-Policy", _API_CSP)
+            answered = True
             await send(message)
 
         try:
             if _announced_length(scope) > MAX_BODY_BYTES:
-                await too_large()(scope, receive, send_with_headers)
+                await too_large()(scope, receive, send_and_remember)
             else:
-                await self._app(scope, receive_bounded, send_with_headers)
+                await self._app(scope, receive_bounded, send_and_remember)
         except Exception:
             _log.exception("request_failed", method=scope["method"])
             if answered:
                 raise
             response = problem_response(500, code="internal-error", title="We made a mistake; it is logged.")
-            await response(scope, receive, send_with_headers)
+            await response(scope, receive, send)
 
 
 def _announced_length(scope: Scope) -> int:
@@ -81,10 +157,25 @@ def _announced_length(scope: Scope) -> int:
     return 0
 
 
-def _request_id(scope: Scope) -> str:
+def _identify(scope: Scope) -> tuple[bytes, str, tuple[str, bytes]]:
+    """Host, request id, and trace id with the `traceparent` of our part in it."""
+    host, request_id = b"", None
+    parents: list[bytes] = []
     for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given: str = value.decode("latin-1")
-            if _REQUEST_ID.fullmatch(given):
-                return given
-    return uuid.uuid4().hex
+        if name == b"host":
+            host = value
+        elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            request_id = value.decode()
+        elif name == b"traceparent":
+            parents.append(value)
+    fresh = os.urandom(40).hex()
+    return host, request_id or fresh[:32], _trace(parents, trace_id=fresh[32:64], span_id=fresh[64:])
+
+
+def _trace(parents: list[bytes], *, trace_id: str, span_id: str) -> tuple[str, bytes]:
+    """The caller's trace when exactly one valid `traceparent` names it, else the new one."""
+    found = _TRACEPARENT.fullmatch(parents[0]) if len(parents) == 1 else None
+    flags = "00"
+    if found and not (found[1] == b"00" and found[4]):
+        trace_id, flags = found[2].decode(), "01" if int(found[3], 16) & 1 else "00"
+    return trace_id, f"00-{trace_id}-{span_id}-{flags}".encode()

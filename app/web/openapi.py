@@ -53,10 +53,14 @@ def _document_problems(operations: dict[str, Any]) -> None:
         named = {parameter["name"] for parameter in operation.get("parameters", ())}
         if "requestBody" in operation or "Idempotency-Key" in named:
             statuses.append(400)
+        if "requestBody" in operation:
+            statuses.append(415)
         if "Idempotency-Key" in named:
             statuses.append(409)
         if "security" in operation:
             statuses.append(401)
+            if any("apiKey" in way for way in operation["security"]):
+                statuses.append(403)
         for status, problem in documented(*statuses).items():
             responses[str(status)] = problem
         operation["responses"] = dict(sorted(responses.items()))

@@ -8,6 +8,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 MEDIA_TYPE = "application/problem+json"
+TYPE = "tag:novahouse.pl,2026:problem:"
+"""What stands before `code` in `type`: a URI (RFC 4151) that names and leads nowhere; docs/api.md lists the codes."""
 
 
 class InvalidPart(BaseModel):
@@ -21,7 +23,7 @@ class InvalidPart(BaseModel):
 class Problem(BaseModel):
     """Why the request did not succeed."""
 
-    type: str = "about:blank"
+    type: str = Field(description="A URI that names `code`.", examples=[f"{TYPE}session-unknown"])
     title: str = Field(description="The same sentence for every occurrence of `code`.")
     status: int
     code: str = Field(description="Stable, for programs.", examples=["session-unknown"])
@@ -41,6 +43,7 @@ def problem_response(
 ) -> Response:
     """A problem as an HTTP response. Absent members are left out."""
     problem = Problem(
+        type=f"{TYPE}{code}",
         title=title,
         status=status,
         code=code,
@@ -78,6 +81,7 @@ _DESCRIPTIONS = {
     409: "The request contradicts what is stored.",
     410: "It was there, and its time is over.",
     413: "The body is larger than 32 KiB.",
+    415: "The body is not `application/json` in UTF-8.",
     422: "The request is well formed and not valid; `errors` says where.",
     500: "We made a mistake; it is logged under `request_id`.",
     503: "A part we depend on does not answer; try again after `Retry-After` seconds.",

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.alerts.channel_schemas import ChannelOut, ChannelsOut
-from app.core.settings import Settings
+from app.operations.api_keys import Door
 from tests.alerts import rows
 from tests.alerts.test_dead_letters import rung
 from tests.conftest import OPERATOR
@@ -253,7 +253,6 @@ async def test_the_journal_is_paged_and_narrowed_by_target(client: httpx.AsyncCl
 
 
 async def test_without_an_admin_key_nobody_is_an_operator(app: FastAPI, client: httpx.AsyncClient) -> None:
-    settings: Settings = app.state.settings
-    app.state.settings = settings.model_copy(update={"admin_api_key": None})
+    app.state.door = Door(app.state.database, admin_key=None)
     for headers in (OPERATOR, {"Authorization": "Bearer "}, {}):
         assert (await client.post(f"{PATH}/slack/pause", headers=headers)).status_code == 401

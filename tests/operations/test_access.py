@@ -34,6 +34,7 @@ FOR_ANYONE = {
     "health_live",
     "health_ready",
     "health_get_metrics",
+    "health_show_docs",
     "offer_estimate",
     "offer_list_packages",
     "privacy_ask",

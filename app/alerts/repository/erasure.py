@@ -43,6 +43,7 @@ async def sever(session: AsyncSession, conversation_ids: Sequence[UUID]) -> Sequ
                 subject_id=func.gen_random_uuid(),
                 dedupe_key=func.concat("erased:", func.gen_random_uuid()),
                 request_id=null(),
+                trace_id=null(),
                 last_error=case((OutboundAlert.last_error == "subject_erased", "subject_erased"), else_=null()),
             )
             .returning(

@@ -32,6 +32,7 @@ async def alert(session: AsyncSession, alert_id: UUID) -> AnyRow | None:
                 OutboundAlert.created_at,
                 OutboundAlert.delivered_at,
                 OutboundAlert.request_id,
+                OutboundAlert.trace_id,
                 DeadLetter.id.label("dead_letter_id"),
             )
             .outerjoin(DeadLetter, DeadLetter.alert_id == OutboundAlert.id)

@@ -38,6 +38,7 @@ class Claimed:
     subject_id: UUID
     conversation_id: UUID | None
     request_id: str | None
+    trace_id: str | None
     created_at: datetime
     attempt: int
     """Number of this attempt in all."""
@@ -101,8 +102,8 @@ free AS MATERIALIZED (
 UPDATE outbound_alert a
 SET state = 'sending', attempts = a.attempts + 1, lease_token = $3, lease_until = now() + $4::interval
 FROM free WHERE a.id = free.id
-RETURNING a.id, a.event, a.channel, a.subject_id, a.conversation_id, a.request_id, a.created_at, a.attempts,
-    a.attempts - a.attempts_before, a.generation, a.crashes, a.ambiguous_since, free.epoch, a.lease_token
+RETURNING a.id, a.event, a.channel, a.subject_id, a.conversation_id, a.request_id, a.trace_id, a.created_at,
+    a.attempts, a.attempts - a.attempts_before, a.generation, a.crashes, a.ambiguous_since, free.epoch, a.lease_token
 """
 _MAY_PASS = f"(gate.runs OR a.event = '{TEST_EVENT}')"
 _CLAIM_SQL: Final = _CLAIM.format(

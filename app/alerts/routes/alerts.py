@@ -2,8 +2,6 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from app.alerts import operator_service as service
 from app.alerts.repository import alerts
 from app.alerts.schemas import AlertDetailOut, AlertsOut, AlertState, ChannelName
@@ -11,8 +9,9 @@ from app.operations.access import needs
 from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+router = Router(prefix="/v1/alerts", tags=["alerts"])
 
 
 @router.get("", response_model=AlertsOut, dependencies=[needs("alerts:read")])

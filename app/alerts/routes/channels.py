@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 
 from app.alerts import channel_service as service
 from app.alerts.channel_schemas import ChannelOut, ChannelsOut, PauseIn, SentTestOut
@@ -12,8 +12,9 @@ from app.operations.access import OperatorDep, needs
 from app.operations.idempotent import IdempotencyDep
 from app.web.deps import SessionDep
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/channels", tags=["channels"])
+router = Router(prefix="/v1/channels", tags=["channels"])
 
 
 async def configured_channels(request: Request) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from app.alerts import operator_service as service
 from app.alerts.schemas import (
@@ -22,8 +22,9 @@ from app.operations.idempotent import IdempotencyDep
 from app.web.deps import SessionDep
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/dead-letters", tags=["dead_letters"])
+router = Router(prefix="/v1/dead-letters", tags=["dead_letters"])
 
 
 @router.get("", response_model=DeadLettersOut, dependencies=[needs("alerts:read")])

@@ -3,18 +3,19 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import DATABASE_ERRORS, Database
+from app.web.routing import Router
 
 Provider = Callable[[AsyncSession], Awaitable[Sequence[Metric]]]
 """A feature's numbers, read from its tables for one scrape."""
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 _log = structlog.stdlib.get_logger(__name__)
 

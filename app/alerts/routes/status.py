@@ -1,14 +1,15 @@
 """HTTP of how delivery stands, for operators."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from app.alerts import channel_service as service
 from app.alerts.channel_schemas import StatusOut
 from app.core.settings import Settings
 from app.operations.access import needs
 from app.web.deps import SessionDep
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/status", tags=["operations"])
+router = Router(prefix="/v1/status", tags=["operations"])
 
 
 @router.get("", response_model=StatusOut, dependencies=[needs("operations:read")])

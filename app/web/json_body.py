@@ -1,0 +1,71 @@
+"""JSON from strangers: one value in UTF-8 that every parser reads the same way (RFC 8259, I-JSON), or an error."""
+
+import json
+import math
+import re
+from typing import Any, Final
+
+from app.core.errors import MalformedError
+
+MAX_DEPTH: Final = 20
+
+# a string, closed or not, so that the scan is linear whatever it meets; or a bracket
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|([\[{])|[\]}]', re.DOTALL)
+
+
+class MalformedJsonError(MalformedError):
+    """The body is not JSON, or JSON that two readers may understand differently."""
+
+    code = "malformed-json"
+    title = "The body is not valid JSON."
+
+
+def decode(body: bytes) -> Any:
+    """The value that `body` holds. Raises MalformedJsonError.
+
+    Refused beside what is not JSON: another encoding than UTF-8, a byte order mark, a name that appears twice in an
+    object, NaN and Infinity, a number that no double holds, integers of more than 4,300 digits, and more than
+    MAX_DEPTH levels.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise MalformedJsonError("It is not UTF-8.") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(text)
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        raise MalformedJsonError from None
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        if token[1]:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise MalformedJsonError(f"It has more than {MAX_DEPTH} levels.")
+        elif token[0][0] != '"':
+            depth -= 1
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise MalformedJsonError("A name appears twice in an object.")
+    return found
+
+
+def _refuse(_constant: str) -> Any:
+    raise MalformedJsonError("NaN and Infinity are no numbers of JSON.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise MalformedJsonError("A number is too large.")
+    return number
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)

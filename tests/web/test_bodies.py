@@ -1,0 +1,221 @@
+"""JSON bodies are read strictly: what two parsers could understand differently is refused, and never repeated."""
+
+import io
+import json
+import logging
+import time
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from app.core.errors import MalformedError
+from app.web.json_body import MAX_DEPTH, decode
+from tests.conftest import OPERATOR
+from tests.conversations.test_bad_input import CANARY, problem
+from tests.talk import open_session
+
+MALFORMED = {
+    "NaN": b'{"a": NaN}',
+    "Infinity": b'{"a": -Infinity}',
+    "no double": b'{"a": 1e400}',
+    "endless integer": b'{"a": ' + b"9" * 5_000 + b"}",
+    "a name twice": b'{"a": 1, "a": 2}',
+    "a name twice inside": b'[{"a": [{"b": 1, "\\u0062": 2}]}]',
+    "byte order mark": b"\xef\xbb\xbf{}",
+    "UTF-16": '{"a": 1}'.encode("utf-16"),
+    "UTF-16 without a mark": '{"a": 1}'.encode("utf-16-le"),
+    "Latin-1": '{"a": "ż"}'.encode("iso-8859-2"),
+    "overlong UTF-8": b'{"a": "\xc0\x80"}',
+    "surrogate as UTF-8": b'{"a": "\xed\xa0\x80"}',
+    "raw control character": b'{"a": "\x01"}',
+    "too deep": b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+    "too deep behind brackets in strings": b'["]]]]]' + b'", [' * 21 + b"]" * 22,
+    "100,000 brackets": b"[" * 100_000,
+    "cut off": b'{"a": ',
+    "two values": b"{} {}",
+    "a comment": b"{} // x",
+    "a trailing comma": b'{"a": 1,}',
+    "single quotes": b"{'a': 1}",
+    "space": b" ",
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+def test_what_is_not_json_is_refused(body: bytes) -> None:
+    with pytest.raises(MalformedError):
+        decode(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": [1, -2.5, 1e3, true, null, "\\u017c\\n"]}',
+        b"[" * MAX_DEPTH + b"]" * MAX_DEPTH,
+        json.dumps({"a": "[{" * 100}).encode(),
+        json.dumps([[]] * 100).encode(),
+        json.dumps(['"[[' * 20, "\\[" * 20, {}]).encode(),
+    ],
+    ids=["values", "deep enough", "brackets in a string", "wide", "escapes"],
+)
+def test_what_is_json_is_read_as_the_library_reads_it(body: bytes) -> None:
+    assert decode(body) == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'"' + b'\\"' * 16_000, b'["' * 10_000, b"[" * 21 + b'"' + b"\\" * 32_000, b"[]" * 16_000],
+    ids=["escaped quotes", "open strings", "backslashes", "pairs"],
+)
+def test_the_scan_for_depth_is_linear(body: bytes) -> None:
+    """A quadratic one takes minutes of the event loop here."""
+    began = time.process_time()
+    with pytest.raises(MalformedError):
+        decode(b"[" * 21 + body if not body.startswith(b"[") else body)
+    with pytest.raises(MalformedError):
+        decode(b"[]," * 30 + body)
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("Application/JSON;charset=UTF-8", 200),
+        ("application/json; charset=iso-8859-2", 415),
+        ("application/json; charset=utf-16", 415),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/xml", 415),
+        (f"text/{CANARY}", 415),
+        ("", 415),
+        (None, 415),
+    ],
+)
+async def test_a_body_says_that_it_is_json(client: httpx.AsyncClient, content_type: str | None, status: int) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = await client.post("/v1/quotes", content=b'{"area_m2": 52, "package": "premium"}', headers=headers)
+    assert answer.status_code == status
+    if status == 415:
+        assert problem(answer, 415)["code"] == "unsupported-media-type"
+
+
+async def test_no_body_where_one_is_needed_is_422(client: httpx.AsyncClient) -> None:
+    found = problem(await client.post("/v1/quotes", headers={"Content-Type": "application/json"}), 422)
+    assert found["errors"][0]["code"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/followups/preview", {"conversation_id": "x", "followup_number": "1"}),
+        ("/v1/followups/preview", {"conversation_id": "x", "followup_number": True}),
+        ("/v1/followups/preview", {"conversation_id": "x", "followup_number": 1.0}),
+        ("/v1/followups/preview", {"conversation_id": "x", "followup_number": 10**30}),
+        ("/v1/followups/preview", {"conversation_id": "x", "followup_number": -(2**63) - 1}),
+        ("/v1/quotes", {"area_m2": True, "package": "premium"}),
+        ("/v1/quotes", {"area_m2": "1e5000", "package": "premium"}),
+        ("/v1/quotes", {"area_m2": 52, "package": ["premium"]}),
+        ("/v1/dead-letters/retry", {"since": 0}),
+        ("/v1/dead-letters/retry", {"since": "2026-01-01T00:00:00"}),
+        ("/v1/dead-letters/retry", {"channel": 1}),
+        ("/v1/dead-letters/retry", {"statuses": ["pending"] * 100}),
+        ("/v1/channels/slack/pause", {"reason": 5}),
+        ("/v1/channels/slack/pause", {CANARY: 5}),
+        ("/v1/chat/sessions", {"locale": "\ud800"}),
+        ("/v1/unsubscribe", {"email": f"{CANARY}\x00@example.com"}),
+        ("/v1/privacy/requests", {"type": "access", "email": "a@\ud800.pl"}),
+    ],
+)
+async def test_values_are_of_their_type_and_in_their_bounds(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
+    headers = {**OPERATOR, "Content-Type": "application/json"}
+    problem(await client.post(path, content=json.dumps(body).encode(), headers=headers), 422)
+
+
+TEXTS = (
+    "%00",
+    "%ED%A0%80",
+    "%FF%FE",
+    "%F0%9F%92%A9",
+    "a" * 5_000,
+    "%2e%2e%2f%2e%2e%2fetc",
+    "%0d%0aX-A:%20b",
+    "%25%30%30",
+    "1e400",
+)
+JUNK = (b"\xff\xfe", b"za\xc5\xbc", b"a" * 8_000, b"\x01\x02", b"", b'"', b"a,b;q=x")
+HEADERS = (
+    "Authorization",
+    "Idempotency-Key",
+    "Accept",
+    "Accept-Language",
+    "X-Request-ID",
+    "traceparent",
+    "Origin",
+    "User-Agent",
+    "X-Forwarded-For",
+    "Content-Type",
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/leads/{}",
+        "/v1/leads?cursor={}",
+        "/v1/leads?limit={}",
+        "/v1/leads.csv?separator={}",
+        "/v1/audit?email={}",
+        "/v1/audit?email=a@b.pl&cursor={}",
+        "/v1/operator-actions?target={}",
+        "/v1/dead-letters?since={}",
+        "/v1/dead-letters?status={}",
+        "/v1/followups?state={}",
+        "/v1/conversations/{}",
+        "/v1/packages?locale={}",
+        "/v1/{}",
+        "/u/{}",
+        "/privacy/requests/{}",
+    ],
+)
+async def test_junk_in_path_and_query_is_no_accident(client: httpx.AsyncClient, path: str) -> None:
+    for text in TEXTS:
+        answer = await client.get(path.format(text), headers={**OPERATOR, "Accept": "application/json"})
+        assert answer.status_code in {200, 404, 422}, answer.text
+        if answer.status_code != 200:
+            problem(answer, answer.status_code)
+        assert "X-A" not in answer.headers
+        assert text not in answer.text
+
+
+@pytest.mark.parametrize("name", HEADERS)
+async def test_junk_in_headers_is_no_accident(client: httpx.AsyncClient, name: str) -> None:
+    operator = {key.encode(): value.encode() for key, value in OPERATOR.items()}
+    for junk in JUNK:
+        for method, path in (("POST", "/v1/channels/slack/resume"), ("POST", "/v1/quotes"), ("GET", "/u/x")):
+            content = b'{"area_m2": 52, "package": "premium"}' if path == "/v1/quotes" else None
+            answer = await client.request(method, path, headers={**operator, name.encode(): junk}, content=content)
+            assert answer.status_code < 500, answer.text
+            assert junk not in answer.content or len(junk) < 2
+
+
+async def test_what_a_stranger_sends_is_not_logged(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = io.StringIO()
+    (handler,) = (handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler)
+    monkeypatch.setattr(handler, "stream", logged)
+    token = await open_session(client)
+    for body in (f'{{"text": "{CANARY}', f'{{"{CANARY}": 1}}', f'{{"text": "{CANARY}\\u0000"}}'):
+        await client.post(
+            "/v1/chat/messages", content=body.encode(), headers={**token, "Content-Type": "application/json"}
+        )
+    await client.get(f"/v1/{CANARY}?{CANARY}={CANARY}", headers={"X-Request-ID": f"{CANARY} x", "Accept": CANARY})
+    assert await sql.fetchval("SELECT count(*) FROM chat_messages WHERE role = 'visitor'") == 0
+    await client.get("/v1/leads", headers={"Authorization": f"Bearer {CANARY}"})
+    assert CANARY not in logged.getvalue()
