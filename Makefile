@@ -1,6 +1,6 @@
 # NovaHouse chatbot API. Needs Python 3.11 or newer and make; everything else is fetched into .uv and .venv here.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench chaos audit licences sbom image-check fmt clean _run _dev
+.PHONY: help up test lint bench chaos fuzz audit licences sbom image-check fmt clean _run _dev
 MAKEFLAGS += --no-print-directory
 
 # Compiled modules are kept in .venv even where the environment asks for none: each start would compile everything anew.
@@ -44,6 +44,9 @@ sbom: _dev ## Print the bill of materials of the image (CycloneDX)
 
 image-check: _dev ## Search the files of IMAGE for secrets, compilers and the like (podman or docker)
 	@$(VENV) -m tests.supply.image $(IMAGE)
+
+fuzz: _dev ## Send what the schema allows and what it does not to a real API (ARGS="--max-examples 500" passes on)
+	@$(VENV) -m tests.fuzz $(ARGS)
 
 fmt: _dev ## Format, and fix what can be fixed
 	@.venv/bin/ruff check --fix

@@ -91,6 +91,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
         version="3.0.0",
         lifespan=lifespan,
         openapi_tags=TAGS,
+        servers=[{"url": "/", "description": "The service that this document was read from."}],
         generate_unique_id_function=operation_id,
         redirect_slashes=False,
         docs_url=None,

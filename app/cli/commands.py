@@ -1,13 +1,17 @@
 """Every subcommand in one place."""
 
 import importlib
+import json
+from pathlib import Path
 
 import alembic.config
 import typer
 
 from app.cli import audit, channels, dlq, followups, keys, privacy, status
 from app.cli.desk import fail, project_root
+from app.core.settings import Settings
 
+DOCUMENT = Path("docs/openapi.json")
 HELP = "NovaHouse chatbot API: run it here, migrate its database, look after its alerts."
 
 app = typer.Typer(
@@ -51,6 +55,16 @@ def migrate() -> None:
     """Bring the database at DATABASE_URL to the newest schema."""
     root = project_root() or fail("no alembic.ini here; run this from the project's folder")
     alembic.config.main(prog="novahouse migrate", argv=["--config", str(root / "alembic.ini"), "upgrade", "head"])
+
+
+@app.command()
+def openapi() -> None:
+    """Write docs/openapi.json anew. It is part of the repository, so that a change of the API is seen in its review."""
+    root = project_root() or fail("no alembic.ini here; run this from the project's folder")
+    service = importlib.import_module("app.main")  # here: it takes longer to import than most commands to run
+    document = service.create_app(Settings()).openapi()
+    (root / DOCUMENT).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    typer.echo(f"Written: {DOCUMENT}")
 
 
 def main() -> None:

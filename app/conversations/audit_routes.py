@@ -10,7 +10,7 @@ from app.conversations.audit_schemas import AuditEntriesOut, VerdictOut
 from app.core.text import SafeStr
 from app.operations.access import needs
 from app.web.deps import SessionDep
-from app.web.paging import Cursor, Limit, decode_number, encode_number
+from app.web.paging import Limit, NumberCursor, decode_number, encode_number
 from app.web.problems import documented
 from app.web.routing import Router
 
@@ -20,8 +20,15 @@ router = Router(prefix="/v1/audit", tags=["audit"])
 @router.get("", response_model=AuditEntriesOut, dependencies=[needs("audit:read")])
 async def list_entries(
     session: SessionDep,
-    email: Annotated[SafeStr, Query(max_length=254, description="Address of the person. The answer leaves it out.")],
-    cursor: Cursor = None,
+    email: Annotated[
+        SafeStr,
+        Query(
+            max_length=254,
+            description="Address of the person. The answer leaves it out.",
+            json_schema_extra={"format": "email"},
+        ),
+    ],
+    cursor: NumberCursor = None,
     limit: Limit = 50,
 ) -> object:
     """What the person with this address agreed to and refused, newest first. Nothing once they are erased."""

@@ -50,7 +50,7 @@ class UnsubscribeIn(_In):
     """An address that wants no more marketing. Nothing has to be proved."""
 
     email: Annotated[SafeStr, AfterValidator(_address)] = Field(
-        max_length=2 * MAX_CHARACTERS, examples=["jan@example.com"]
+        max_length=2 * MAX_CHARACTERS, examples=["jan@example.com"], json_schema_extra={"format": "email"}
     )
     reason: SafeStr | None = Field(None, max_length=MAX_REASON, description="Accepted, never asked for, never kept.")
 

@@ -5,11 +5,14 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from app.core.text import SafeStr, not_blank
 
 MAX_TEXT = 2_000
+MAX_AREA = 1_000
+_HUNDREDTH = Decimal("0.01")
 
 PackageName = Literal["express", "express_plus", "comfort", "premium", "individual"]
 
@@ -137,12 +140,22 @@ class PackagesOut(BaseModel):
     items: list[PackageOut]
 
 
+def _area(value: object) -> object:
+    """A number of JSON in square metres, rounded to two decimals."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("number", "An area is a number.")
+    return Decimal(str(value)).quantize(_HUNDREDTH) if abs(value) <= MAX_AREA else Decimal(value)
+
+
 class QuoteIn(_In):
     """What to estimate."""
 
-    area_m2: Annotated[Decimal, Field(strict=False, ge=10, le=1000, max_digits=6, decimal_places=2)] = Field(
-        examples=[52]
-    )
+    area_m2: Annotated[
+        Decimal,
+        Field(ge=10, le=MAX_AREA),
+        BeforeValidator(_area),
+        WithJsonSchema({"type": "number", "minimum": 10, "maximum": MAX_AREA}),
+    ] = Field(examples=[52], description="Square metres; more than two decimals are rounded.")
     package: PackageName = Field(examples=["premium"])
     locale: Literal["pl", "en"] = "pl"
 

@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 _ALLOWED_CONTROLS = frozenset("\n\t")
@@ -24,7 +24,12 @@ def clean(value: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
-SafeStr = Annotated[str, StringConstraints(strict=True), AfterValidator(clean)]
+_PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+"""The same for readers of the schema."""
+
+SafeStr = Annotated[
+    str, StringConstraints(strict=True), AfterValidator(clean), Field(json_schema_extra={"pattern": _PATTERN})
+]
 """Text from outside: strict, NFC, trimmed, without NUL, surrogates and control characters."""
 
 

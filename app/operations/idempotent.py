@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, WithJsonSchema
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.operations import idempotency
@@ -16,6 +16,7 @@ from app.operations.idempotency import Answer, Claim, IdempotencyKeyMalformedErr
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"
 
+_PATTERN: Final = '^([A-Za-z0-9_-]{16,64}|"[A-Za-z0-9_-]{16,64}")$'
 _DESCRIPTION: Final = (
     "Makes the request safe to repeat: 16 to 64 letters, digits, hyphens and underscores, quoted or bare; a UUID is "
     "fine. For 24 hours the same request under the same key gets the first answer, with `Idempotent-Replayed: true`. "
@@ -61,7 +62,11 @@ async def _idempotency(
     request: Request,
     response: Response,
     operator: OperatorDep,
-    _documented: Annotated[str | None, Header(alias=HEADER, description=_DESCRIPTION)] = None,
+    _documented: Annotated[
+        str | None,
+        WithJsonSchema({"type": "string", "pattern": _PATTERN}),
+        Header(alias=HEADER, description=_DESCRIPTION),
+    ] = None,
 ) -> Idempotency:
     route = request.scope["route"]
     given = request.headers.getlist(HEADER)

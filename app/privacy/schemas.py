@@ -32,7 +32,7 @@ class PrivacyRequestIn(_In):
         description="`access`: a copy of everything. `erasure`. `revoke`: withdraw every consent.", examples=["access"]
     )
     email: Annotated[SafeStr, Field(max_length=320), AfterValidator(_address)] = Field(
-        examples=["jan.kowalski@example.pl"]
+        examples=["jan.kowalski@example.pl"], json_schema_extra={"format": "email"}
     )
     locale: Literal["pl", "en"] = Field("pl", description="Language of the mail.")
 

@@ -81,7 +81,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """Every method that some route has for this path; Starlette names those of the first such route only."""
+    """Every method that some route has for this path; Starlette names those of the first such route only.
+
+    Where the schema names the path in full, routes that only match it by a parameter do not count.
+    """
+    if named := request.app.openapi()["paths"].get(request.scope["path"]):
+        return sorted(method.upper() for method in named)
     return [
         method
         for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")

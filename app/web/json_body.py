@@ -8,6 +8,8 @@ from typing import Any, Final
 from app.core.errors import MalformedError
 
 MAX_DEPTH: Final = 20
+_EXACT: Final = 2**53
+"""Up to here a double is one integer and no other."""
 
 # a string, closed or not, so that the scan is linear whatever it meets; or a bracket
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|([\[{])|[\]}]', re.DOTALL)
@@ -61,11 +63,12 @@ def _refuse(_constant: str) -> Any:
     raise MalformedJsonError("NaN and Infinity are no numbers of JSON.")
 
 
-def _finite(text: str) -> float:
+def _number(text: str) -> float | int:
+    """JSON has one kind of number: 51.0 is the integer 51, as JSON Schema has it too."""
     number = float(text)
     if math.isinf(number):
         raise MalformedJsonError("A number is too large.")
-    return number
+    return int(number) if number.is_integer() and abs(number) <= _EXACT else number
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_number)

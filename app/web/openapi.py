@@ -13,7 +13,7 @@ Chat backend for lead generation. A visitor opens a session, chats, gets prices 
 provable consent; sales gets an alert that is never lost.
 
 * **Visitors** send `session_token` as `Authorization: Bearer`.
-* **Operators** send an API key as `Authorization: Bearer`.
+* **Operators** and programs send an API key as `Authorization: Bearer`; its scopes say what it may do.
 * Every answer that is not a success is `application/problem+json` (RFC 9457) with a stable `code` and a `request_id`.
 """
 
@@ -29,7 +29,12 @@ def install_openapi(app: FastAPI) -> None:
     def schema() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(
-                title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
+                title=app.title,
+                version=app.version,
+                description=DESCRIPTION,
+                routes=app.routes,
+                tags=app.openapi_tags,
+                servers=app.servers,
             )
             components = document["components"]["schemas"]
             for name in ("HTTPValidationError", "ValidationError"):

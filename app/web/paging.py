@@ -7,11 +7,24 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query
+from pydantic.fields import FieldInfo
 
 from app.core.errors import InvalidError
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Rows in one page.")]
-Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")]
+
+
+def _cursor(pattern: str) -> FieldInfo:
+    """A cursor whose shape the schema shows; `decode_…` checks it."""
+    found: FieldInfo = Query(
+        max_length=100, description="`next_cursor` of the page before.", json_schema_extra={"pattern": pattern}
+    )
+    return found
+
+
+Cursor = Annotated[str | None, _cursor("^A[A-Za-z0-3][A-Za-z0-9_-]{30}$")]
+NumberCursor = Annotated[str | None, _cursor("^[A-Za-f][A-Za-z0-9_-]{10}$")]
+"""For lists that are numbered."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

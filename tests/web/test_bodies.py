@@ -113,7 +113,7 @@ async def test_no_body_where_one_is_needed_is_422(client: httpx.AsyncClient) -> 
     [
         ("/v1/followups/preview", {"conversation_id": "x", "followup_number": "1"}),
         ("/v1/followups/preview", {"conversation_id": "x", "followup_number": True}),
-        ("/v1/followups/preview", {"conversation_id": "x", "followup_number": 1.0}),
+        ("/v1/followups/preview", {"conversation_id": "x", "followup_number": 1.5}),
         ("/v1/followups/preview", {"conversation_id": "x", "followup_number": 10**30}),
         ("/v1/followups/preview", {"conversation_id": "x", "followup_number": -(2**63) - 1}),
         ("/v1/quotes", {"area_m2": True, "package": "premium"}),

@@ -1,6 +1,7 @@
 """The published schema: stable names, examples, and a problem for whatever may go wrong."""
 
 import inspect
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from app.api import ROUTERS
+from tests.conftest import ROOT
 
 OPERATIONS = {
     "alerts_get_alert",
@@ -87,6 +89,19 @@ async def test_every_error_is_documented_as_a_problem(client: httpx.AsyncClient)
         for status, response in operation["responses"].items():
             if not status.startswith("2"):
                 assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_the_document_in_the_repository_is_the_one_that_is_served(app: FastAPI) -> None:
+    kept = json.loads((ROOT / "docs/openapi.json").read_text(encoding="utf-8"))
+    assert kept == app.openapi(), "run `novahouse openapi` and look at what changed"
+
+
+async def test_operations_of_operators_name_their_scope_and_document_its_absence(client: httpx.AsyncClient) -> None:
+    for path, operation in operations(await schema(client)):
+        for way in operation.get("security", ()):
+            assert len(way.get("apiKey", ["a session"])) == 1, path
+            assert ("apiKey" in way) == ("403" in operation["responses"]), path
+        assert ("requestBody" in operation) == ("415" in operation["responses"]), path
 
 
 async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> None:
