@@ -3,8 +3,9 @@
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 _ALLOWED_CONTROLS = frozenset("\n\t")
 
@@ -27,9 +28,15 @@ def clean(value: str) -> str:
 _PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 """The same for readers of the schema."""
 
-SafeStr = Annotated[
-    str, StringConstraints(strict=True), AfterValidator(clean), Field(json_schema_extra={"pattern": _PATTERN})
-]
+
+class _Shown:
+    """Puts `_PATTERN` into the schema; `clean` is what checks."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": _PATTERN}
+
+
+SafeStr = Annotated[str, StringConstraints(strict=True), AfterValidator(clean), _Shown()]
 """Text from outside: strict, NFC, trimmed, without NUL, surrogates and control characters."""
 
 

