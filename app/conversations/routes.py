@@ -1,18 +1,19 @@
 """HTTP of the chat."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Query, Request, Response
+from pydantic import ValidationError
 
 from app.consent.service import Origin
 from app.conversations import service
 from app.conversations.schemas import MessageIn, MessagesOut, SessionIn, SessionOut, TurnOut
 from app.conversations.service import Chat
-from app.web.deps import SessionDep, SessionTokenDep
+from app.web.deps import SessionDep, SessionTokenDep, session_scheme, session_token
 from app.web.paging import Limit
 from app.web.problems import documented
-from app.web.routing import Router
+from app.web.routing import Router, solved_by
 
 router = Router(prefix="/v1/chat", tags=["chat"])
 
@@ -39,12 +40,23 @@ async def open_session(session: SessionDep, chat: ChatDep, body: SessionIn | Non
     return await service.open_session(session, chat.engine, locale=(body or SessionIn()).locale)
 
 
+async def _arguments(request: Request, sent: Any) -> dict[str, Any] | None:
+    """The arguments of `send_message`."""
+    token = await session_token(await session_scheme(request))
+    try:
+        body = MessageIn.model_validate(sent)
+    except ValidationError:
+        return None
+    return {"token": token, "chat": await _chat(request), "origin": await request_origin(request), "body": body}
+
+
 @router.post(
     "/messages",
     status_code=201,
     response_model=TurnOut,
     responses={200: {"model": TurnOut, "description": "Said before: the same answer again."}, **documented(409)},
 )
+@solved_by(_arguments)
 async def send_message(token: SessionTokenDep, chat: ChatDep, origin: OriginDep, body: MessageIn) -> Response:
     """Say something and get the answer. Safe to repeat with the same `client_message_id`."""
     said = await service.say(
