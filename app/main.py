@@ -1,9 +1,10 @@
 """The HTTP process: `uvicorn app.main:app`."""
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import NoReturn
 
@@ -20,18 +21,25 @@ from app.conversations.consents import Reach
 from app.conversations.service import Chat
 from app.core.db import Database
 from app.core.jobs import Doorbell, arq_redis
+from app.core.keys import KeyRing
 from app.core.logging import configure_logging, log_uncaught
 from app.core.settings import Settings, SettingsError, read_settings
 from app.engine.engine import Engine
 from app.followups import metrics as followup_metrics
 from app.followups.service import Followups
+from app.operations import limits
 from app.operations.api_keys import Door
 from app.privacy.office import Office
 from app.privacy.replay import Watch
+from app.web.admission import AdmissionMiddleware
+from app.web.client import Callers
 from app.web.drain import Drain
+from app.web.enforcement import Enforcement
 from app.web.handlers import install_handlers
 from app.web.middleware import CatchMiddleware, CorsMiddleware, RequestMiddleware
 from app.web.openapi import install_openapi, operation_id
+from app.web.server import harden, running_server
+from app.web.watchdog import watch_loop
 
 REDIS_TIMEOUT_SECONDS = 1.0
 REDIS_CONNECTIONS = 20
@@ -82,6 +90,17 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             app.state.auditor = Auditor(database=database, anchor=Anchor.of(settings))
             app.state.privacy = Office.of(settings, database=database, doorbell=doorbell)
             app.state.erasures_behind = Watch(database, app.state.privacy.ledger).behind
+            app.state.enforcement = Enforcement(
+                app.routes,
+                settings.rate_limits,
+                redis_url=settings.redis_url,
+                refresh=partial(limits.refresh, database),
+            )
+            cleanup.push_async_callback(app.state.enforcement.aclose)
+            for background in (app.state.enforcement.keep_fresh(), watch_loop()):
+                cleanup.push_async_callback(_end, asyncio.create_task(background))
+            if (server := running_server()) is not None:
+                harden(server, receive_seconds=settings.receive_seconds, max_connections=settings.max_connections)
             app.state.drain = Drain(settings.drain_seconds)
             app.state.drain.install()
             yield
@@ -101,6 +120,13 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
         app.include_router(router)
     install_handlers(app)
     install_openapi(app)
+    app.add_middleware(
+        AdmissionMiddleware,
+        callers=Callers(settings.trusted_proxies, KeyRing.of(settings)),
+        at_once=settings.max_requests,
+        receive_seconds=settings.receive_seconds,
+        request_seconds=settings.request_seconds,
+    )
     app.add_middleware(CatchMiddleware)
     if settings.allowed_origins:
         app.add_middleware(CorsMiddleware, origins=settings.allowed_origins)
@@ -108,6 +134,13 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
         RequestMiddleware, hosts=settings.hosts, transport_security=settings.public_base_url.startswith("https:")
     )
     return app
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task that runs for as long as the process, and wait until it is over."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _first_contact(database: Database, doorbell: Doorbell) -> Texts:

@@ -85,7 +85,16 @@ def http_server(
     application: str, *, environment: Mapping[str, str], log: Path, path: str
 ) -> AbstractContextManager[Served]:
     """Serve an ASGI application from one uvicorn process."""
-    options = ("--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools")
+    options = (
+        "--no-access-log",
+        "--no-proxy-headers",
+        "--log-level",
+        "warning",
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+    )
 
     def launch(port: int) -> AbstractContextManager[Process]:
         return module("uvicorn", application, "--port", str(port), *options, environment=environment, log=log)

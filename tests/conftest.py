@@ -18,6 +18,7 @@ from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
 from app.devstack.redis import EmbeddedRedis
 from app.main import create_app
+from tests.processes import AMPLE
 
 configure_logging(level="INFO", json=True)
 
@@ -125,6 +126,10 @@ def settings(database_url: str, redis_url: str) -> Settings:
         redis_url=redis_url,
         database_pool_size=4,
         admin_api_key=ADMIN_KEY,
+        chat_rate_limit=AMPLE,
+        api_rate_limit_hour=AMPLE,
+        api_rate_limit_minute=AMPLE,
+        bulk_rate_limit=AMPLE,
         slack_webhook_url="http://127.0.0.1:9/slack/services/T0/B0/X",
         monday_api_url="http://127.0.0.1:9/monday/v2",
         monday_api_key="monday-test-key",

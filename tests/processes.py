@@ -15,6 +15,12 @@ import httpx
 ROOT = Path(__file__).parent.parent
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
 
+AMPLE = "1000000 per minute"
+"""Limits are on in every test and in nobody's way, unless limits are what it is about."""
+AMPLE_LIMITS = dict.fromkeys(
+    ("CHAT_RATE_LIMIT", "API_RATE_LIMIT_HOUR", "API_RATE_LIMIT_MINUTE", "BULK_RATE_LIMIT"), AMPLE
+)
+
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on right now."""
@@ -61,7 +67,7 @@ class Running:
 async def running(
     *arguments: str, environment: Mapping[str, str], log: Path, cwd: Path = ROOT
 ) -> AsyncIterator[Running]:
-    """Run `python -m arguments…` with this environment and nothing else; it is killed at the end if it still runs."""
+    """Run `python -m arguments…` with this environment and ample limits; it is killed at the end if it still runs."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -69,7 +75,7 @@ async def running(
             "-m",
             *arguments,
             cwd=cwd,
-            env={**inherited, **environment},
+            env={**inherited, **AMPLE_LIMITS, **environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,

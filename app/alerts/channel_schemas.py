@@ -89,10 +89,23 @@ class OpenDeadLettersOut(BaseModel):
     failed: int = Field(0, description="They were given up, and nobody has decided on them.")
 
 
+class RateLimitOut(BaseModel):
+    """One limit of requests, and what it refused."""
+
+    policy: str = Field(description="Its name in `RateLimit-Policy`.", examples=["chat"])
+    value: str = Field(description="What holds.", examples=["30 per minute"])
+    default: str = Field(description="What holds unless an operator changes it, as the process that answers has it.")
+    changed_at: datetime | None
+    changed_by: str | None
+    limited: int = Field(description="Requests answered with 429 so far, by all processes, seconds behind.")
+    limited_at: datetime | None
+
+
 class StatusOut(BaseModel):
-    """How delivery stands."""
+    """How the service stands."""
 
     scheduler_enabled: bool = Field(description="As the process that answers has it.")
     jobs: list[JobOut] = Field(description="Empty until a worker has run one.")
     dead_letters: OpenDeadLettersOut
     channels: list[ChannelOut]
+    rate_limits: list[RateLimitOut]

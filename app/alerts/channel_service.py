@@ -1,6 +1,6 @@
 """What operators see of channels and do to them. For HTTP and for the command line."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from app.alerts.repository import channels, operator
 from app.alerts.repository.queue import TEST_EVENT
 from app.core.db import ring_when_committed
 from app.core.errors import ConflictError
+from app.operations import limits
 from app.operations import service as journal
 
 
@@ -88,12 +89,15 @@ async def send_test(session: AsyncSession, channel: str, *, configured: Collecti
     return await operator.alert_id_of(session, f"{TEST_EVENT}:{notice_id}:{channel}")
 
 
-async def status(session: AsyncSession, *, configured: Collection[str], scheduler_enabled: bool) -> dict[str, Any]:
-    """How the whole of delivery stands."""
+async def status(
+    session: AsyncSession, *, configured: Collection[str], scheduler_enabled: bool, rate_limits: Mapping[str, str]
+) -> dict[str, Any]:
+    """How the whole service stands; `rate_limits` are the environment's."""
     letters = await channels.dead_letters_by_status(session)
     return {
         "scheduler_enabled": scheduler_enabled,
         "jobs": await journal.jobs(session, now=await channels.now(session)),
         "dead_letters": letters,
         "channels": await overview(session, configured=configured),
+        "rate_limits": await limits.overview(session, defaults=rate_limits),
     }

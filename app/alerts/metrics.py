@@ -14,7 +14,7 @@ BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 async def families(session: AsyncSession, *, configured: Collection[str]) -> list[GaugeMetricFamily]:
     """Backlog, oldest wait, gates, dead letters and jobs, as metric families without values about a person."""
-    status = await channel_service.status(session, configured=configured, scheduler_enabled=True)
+    status = await channel_service.status(session, configured=configured, scheduler_enabled=True, rate_limits={})
     return [*_channels(status["channels"]), _dead_letters(status["dead_letters"]), *_jobs(status["jobs"])]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import alembic.config
 import typer
 
-from app.cli import audit, channels, dlq, followups, keys, privacy, status
+from app.cli import audit, channels, dlq, followups, keys, limits, privacy, status
 from app.cli.desk import fail, project_root
 from app.core.settings import Settings
 
@@ -21,6 +21,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(channels.app, name="channels")
 app.add_typer(followups.app, name="followups")
 app.add_typer(audit.app, name="audit")
+app.add_typer(limits.app, name="limits")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(keys.app, name="keys")
 app.command("status")(status.status)

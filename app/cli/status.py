@@ -7,6 +7,7 @@ from app.alerts.channel_schemas import JobOut, StatusOut
 from app.cli.channels import channel_table
 from app.cli.desk import once
 from app.cli.inputs import Json
+from app.cli.limits import limit_table
 from app.cli.output import age, since, table
 from app.core import clock
 
@@ -18,6 +19,7 @@ def status(json: Json = False) -> None:
             session,
             configured=desk.settings.configured_channels,
             scheduler_enabled=desk.settings.scheduler_enabled,
+            rate_limits=desk.settings.rate_limits,
         )
     )
     stands = StatusOut.model_validate(found, from_attributes=True)
@@ -27,6 +29,8 @@ def status(json: Json = False) -> None:
     typer.echo(channel_table(stands.channels))
     letters = stands.dead_letters
     typer.echo(f"\nDead letters: {letters.pending} tried again, {letters.failed} given up.\n")
+    if any(limit.limited for limit in stands.rate_limits):
+        typer.echo(f"{limit_table(stands.rate_limits)}\n")
     if not stands.scheduler_enabled:
         typer.echo("SCHEDULER_ENABLED is off here: these jobs run only where it is on.")
     if not stands.jobs:

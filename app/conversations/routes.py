@@ -13,6 +13,8 @@ from app.conversations.service import Chat
 from app.web.deps import SessionDep, SessionTokenDep, session_scheme, session_token
 from app.web.paging import Limit
 from app.web.problems import documented
+from app.web.ratelimit import chat as chat_limit
+from app.web.ratelimit import credential, limiter
 from app.web.routing import Router, solved_by
 
 router = Router(prefix="/v1/chat", tags=["chat"])
@@ -27,7 +29,7 @@ ChatDep = Annotated[Chat, Depends(_chat)]
 
 
 async def request_origin(request: Request) -> Origin:
-    """From where the caller speaks, for the evidence of a consent."""
+    """From where the caller speaks, for the evidence of a consent: the address is app.web.client's finding."""
     return Origin(request.client.host if request.client else None, request.headers.get("user-agent"))
 
 
@@ -35,7 +37,8 @@ OriginDep = Annotated[Origin, Depends(request_origin)]
 
 
 @router.post("/sessions", status_code=201, response_model=SessionOut)
-async def open_session(session: SessionDep, chat: ChatDep, body: SessionIn | None = None) -> object:
+@limiter.limit(chat_limit)
+async def open_session(request: Request, session: SessionDep, chat: ChatDep, body: SessionIn | None = None) -> object:
     """Open a conversation. The answer holds the only copy of its token."""
     return await service.open_session(session, chat.engine, locale=(body or SessionIn()).locale)
 
@@ -47,7 +50,7 @@ async def _arguments(request: Request, sent: Any) -> dict[str, Any] | None:
         body = MessageIn.model_validate(sent)
     except ValidationError:
         return None
-    return {"token": token, "chat": await _chat(request), "origin": await request_origin(request), "body": body}
+    return {"request": request, "token": token, "chat": await _chat(request), "body": body}
 
 
 @router.post(
@@ -56,15 +59,17 @@ async def _arguments(request: Request, sent: Any) -> dict[str, Any] | None:
     response_model=TurnOut,
     responses={200: {"model": TurnOut, "description": "Said before: the same answer again."}, **documented(409)},
 )
+@limiter.limit(chat_limit)
+@limiter.limit(chat_limit, credential, policy="chat-conversation")
 @solved_by(_arguments)
-async def send_message(token: SessionTokenDep, chat: ChatDep, origin: OriginDep, body: MessageIn) -> Response:
+async def send_message(request: Request, token: SessionTokenDep, chat: ChatDep, body: MessageIn) -> Response:
     """Say something and get the answer. Safe to repeat with the same `client_message_id`."""
     said = await service.say(
         chat,
         token_hash=service.hash_token(token),
         text=body.text,
         client_message_id=body.client_message_id,
-        origin=origin,
+        origin=await request_origin(request),
     )
     return Response(
         orjson.dumps(said.body),
@@ -75,7 +80,9 @@ async def send_message(token: SessionTokenDep, chat: ChatDep, origin: OriginDep,
 
 
 @router.get("/messages", response_model=MessagesOut)
+@limiter.limit(chat_limit)
 async def list_messages(
+    request: Request,
     session: SessionDep,
     token: SessionTokenDep,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only messages with a higher `seq`.")] = 0,

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Header, Query, Response
+from fastapi import Header, Query, Request, Response
 
 from app.consent.links import LinkUnknownError, read_token
 from app.conversations import unsubscribe
@@ -12,6 +12,7 @@ from app.conversations.unsubscribe import LinkStatus
 from app.conversations.unsubscribe_page import CONTENT_SECURITY_POLICY, Locale, Scene, render
 from app.web.deps import SessionDep
 from app.web.problems import documented
+from app.web.ratelimit import bulk, limiter
 from app.web.routing import Router
 
 router = Router(tags=["unsubscribe"])
@@ -43,8 +44,15 @@ async def show_link(
 
 
 @router.post("/u/{token}", response_model=LinkStatusOut, responses=_EITHER)
+@limiter.limit(bulk)
 async def follow_link(
-    session: SessionDep, chat: ChatDep, origin: OriginDep, token: str, accept: AcceptDep = "", lang: LangDep = None
+    request: Request,
+    session: SessionDep,
+    chat: ChatDep,
+    origin: OriginDep,
+    token: str,
+    accept: AcceptDep = "",
+    lang: LangDep = None,
 ) -> Response:
     """End all marketing by e-mail to whoever got this link. One click (RFC 8058); the body is not read."""
     page = "text/html" in accept

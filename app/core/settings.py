@@ -3,15 +3,20 @@
 import re
 from email.utils import parseaddr
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+from limits import parse_many
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _SPACE = 0x20
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_MAX_LIMITS = 5
+_MAX_AMOUNT = 1_000_000_000
+_MAX_MULTIPLE = 1000
 
 PRODUCTION_SECRETS = ("SECRET_KEY", "ADMIN_API_KEY", "DATABASE_URL", "REDIS_URL")
 MIN_SECRET_BYTES = 32
@@ -68,6 +73,25 @@ def _address(text: str) -> str:
     return text
 
 
+def _rate_limit(text: str) -> str:
+    try:
+        found = parse_many(text)
+    except ValueError:
+        raise ValueError("must be like 30 per minute, several separated by semicolons") from None
+    if len(found) > _MAX_LIMITS or any(each.amount > _MAX_AMOUNT or each.multiples > _MAX_MULTIPLE for each in found):
+        raise ValueError(f"must be at most {_MAX_LIMITS} limits of at most {_MAX_AMOUNT} requests each")
+    return text
+
+
+def _proxy(text: str) -> str:
+    if text != "*":
+        try:
+            ip_network(text)
+        except ValueError:
+            raise ValueError("must be networks such as 10.0.0.0/8, separated by commas") from None
+    return text
+
+
 def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
@@ -100,6 +124,8 @@ def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return hosts
 
 
+RateLimit = Annotated[str, AfterValidator(_rate_limit)]
+"""Limits in the notation of the limits library: `30 per minute`, `5/second; 200 per hour`."""
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_absent)]
 OptionalText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
@@ -125,6 +151,18 @@ class Settings(BaseSettings):
     public_base_url: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8000"
     allowed_origins: Annotated[CommaSeparated, AfterValidator(_origins)] = ()
     allowed_hosts: Annotated[CommaSeparated, AfterValidator(_hosts)] = ()
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, AfterValidator(_proxy)], ...], NoDecode, BeforeValidator(_comma_separated)
+    ] = ()
+
+    chat_rate_limit: RateLimit = "30 per minute"
+    api_rate_limit_hour: RateLimit = "200 per hour"
+    api_rate_limit_minute: RateLimit = "50 per minute"
+    bulk_rate_limit: RateLimit = "1200 per minute"
+    max_requests: Annotated[int, Field(ge=1, le=100_000)] = 500
+    max_connections: Annotated[int, Field(ge=10, le=100_000)] = 2000
+    receive_seconds: Annotated[float, Field(gt=0, le=300)] = 10
+    request_seconds: Annotated[float, Field(gt=0, le=300)] = 30
 
     slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_http_url)] | None = None
     monday_api_key: OptionalSecret = None
@@ -190,6 +228,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _production_trusts_named_proxies(self) -> Self:
+        if self.environment == "production" and "*" in self.trusted_proxies:
+            raise ValueError(
+                "TRUSTED_PROXIES must name networks when ENVIRONMENT=production: with * anybody is anybody"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _lease_outlasts_a_send(self) -> Self:
         if self.alert_lease_seconds <= self.alert_send_seconds:
             raise ValueError("ALERT_LEASE_SECONDS must be longer than ALERT_SEND_SECONDS")
@@ -226,6 +272,16 @@ class Settings(BaseSettings):
             return ()
         netloc = urlsplit(self.public_base_url).netloc.rpartition("@")[2]
         return (re.sub(r":\d*$", "", netloc), *self.allowed_hosts)
+
+    @property
+    def rate_limits(self) -> dict[str, str]:
+        """The value of every policy, by its name."""
+        return {
+            "chat": self.chat_rate_limit,
+            "api-hour": self.api_rate_limit_hour,
+            "api-minute": self.api_rate_limit_minute,
+            "bulk": self.bulk_rate_limit,
+        }
 
     @property
     def slack_configured(self) -> bool:

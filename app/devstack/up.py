@@ -195,7 +195,10 @@ def _programs(
     commands: dict[str, tuple[list[str], Callable[[], bool]]] = {
         "sink": (["app.devstack.sink"], lambda: _serves(addresses.ports.sink, "/health")),
         "api": (
-            ["uvicorn", "app.main:app", "--host", HOST, "--port", str(addresses.ports.api), "--no-access-log"],
+            [
+                *("uvicorn", "app.main:app", "--host", HOST, "--port", str(addresses.ports.api)),
+                *("--no-access-log", "--no-proxy-headers"),
+            ],
             lambda: _serves(addresses.ports.api, "/health/ready"),
         ),
         "worker": (["arq", "worker.settings.WorkerSettings"], WorkerHeartbeat(addresses.redis_url)),

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, Text, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -84,3 +84,19 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     """To the minute."""
+
+
+class RateLimit(Base):
+    """What operators made of one limit while the service runs, and what it refused."""
+
+    __tablename__ = "rate_limit"
+
+    policy: Mapped[str] = mapped_column(Text, primary_key=True)
+    """`chat`, `api-hour` and so on; what the policy adds to its name in headers is not part of it."""
+    value: Mapped[str | None] = mapped_column(Text)
+    """In place of the environment's; None where that holds."""
+    changed_at: Mapped[datetime | None]
+    changed_by: Mapped[str | None] = mapped_column(Text)
+    limited: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """How many requests all processes answered with 429 so far."""
+    limited_at: Mapped[datetime | None]

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import AnyRow
-from app.operations.models import IdempotencyKey, OperatorAction, ScheduledJob
+from app.operations.models import IdempotencyKey, OperatorAction, RateLimit, ScheduledJob
 
 
 async def begin_run(session: AsyncSession, *, name: str, every: timedelta, slack: timedelta) -> bool:
@@ -115,3 +115,33 @@ async def add_answer(
     await session.execute(
         insert(IdempotencyKey).values(scope=scope, key=key, fingerprint=fingerprint, status=status, body=body)
     )
+
+
+async def rate_limits(session: AsyncSession) -> Sequence[AnyRow]:
+    """Every limit that was changed or refused something."""
+    return (
+        await session.execute(
+            select(
+                RateLimit.policy,
+                RateLimit.value,
+                RateLimit.changed_at,
+                RateLimit.changed_by,
+                RateLimit.limited,
+                RateLimit.limited_at,
+            )
+        )
+    ).all()
+
+
+async def set_rate_limit(session: AsyncSession, policy: str, value: str | None, *, actor: str) -> None:
+    """Store what holds in place of the environment's value; None for nothing."""
+    changed: dict[str, Any] = {"value": value, "changed_at": func.now(), "changed_by": actor}
+    statement = upsert(RateLimit).values(policy=policy, **changed)
+    await session.execute(statement.on_conflict_do_update(index_elements=["policy"], set_=changed))
+
+
+async def add_limited(session: AsyncSession, policy: str, count: int) -> None:
+    """Add to how many requests a limit refused."""
+    new = upsert(RateLimit).values(policy=policy, limited=count, limited_at=func.now())
+    added = {"limited": RateLimit.limited + new.excluded.limited, "limited_at": func.now()}
+    await session.execute(new.on_conflict_do_update(index_elements=["policy"], set_=added))

@@ -16,6 +16,8 @@ from app.privacy.schemas import PrivacyRequestIn, PrivacyRequestOut, ProofIn, Pr
 from app.web.deps import SessionDep, SessionTokenDep, session_token
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
+from app.web.ratelimit import chat as chat_limit
+from app.web.ratelimit import limiter
 from app.web.routing import Router
 
 router = Router(prefix="/v1/privacy/requests", tags=["privacy"])
@@ -39,14 +41,16 @@ def download(content: bytes) -> Response:
 
 
 @chat_router.get("/export", responses=_JSON_FILE)
-async def export_chat(session: SessionDep, token: SessionTokenDep) -> Response:
+@limiter.limit(chat_limit)
+async def export_chat(request: Request, session: SessionDep, token: SessionTokenDep) -> Response:
     """Everything we hold about this conversation, as a JSON file (GDPR art. 15 and 20)."""
     conversation_id = await chat.authenticate(session, chat.hash_token(token))
     return download(export.as_json(await export.of_conversation(session, conversation_id)))
 
 
 @chat_router.delete("", status_code=204)
-async def delete_chat(office: OfficeDep, token: SessionTokenDep) -> None:
+@limiter.limit(chat_limit)
+async def delete_chat(request: Request, office: OfficeDep, token: SessionTokenDep) -> None:
     """Erase this conversation and everything about it, here and at the recipients. The token is worth nothing then."""
     async with office.database.transaction() as session:
         conversation_id = await chat.authenticate(session, chat.hash_token(token))

@@ -7,6 +7,8 @@ from types import FrameType
 import structlog
 import uvicorn
 
+from app.web.server import running_server
+
 FINISH_SECONDS = 20
 """How long requests in flight may take once the sockets are closed."""
 
@@ -28,9 +30,8 @@ class Drain:
 
     def install(self) -> None:
         """Take SIGTERM over from the uvicorn server that runs this app; without one, do nothing."""
-        handler = signal.getsignal(signal.SIGTERM)
-        server = getattr(handler, "__self__", None)
-        if not isinstance(server, uvicorn.Server):
+        server = running_server()
+        if server is None:
             return
         self._loop = asyncio.get_running_loop()
         self._server = server

@@ -78,13 +78,15 @@ _DESCRIPTIONS = {
     403: "The credential does not allow this.",
     404: "There is no such resource.",
     405: "The path does not support the method.",
+    408: "The body did not arrive in time.",
     409: "The request contradicts what is stored.",
     410: "It was there, and its time is over.",
     413: "The body is larger than 32 KiB.",
     415: "The body is not `application/json` in UTF-8.",
     422: "The request is well formed and not valid; `errors` says where.",
+    429: "Too many requests; try again after `Retry-After` seconds.",
     500: "We made a mistake; it is logged under `request_id`.",
     503: "A part we depend on does not answer; try again after `Retry-After` seconds.",
 }
-EVERYWHERE = (413, 422, 500, 503)
+EVERYWHERE = (408, 413, 422, 429, 500, 503)
 """What any route may answer."""

@@ -21,7 +21,7 @@ from tests.conftest import alembic_config, new_database, run_sql
 ROWS = 20_000
 LETTER = UUID("8f14e45f-ceea-167a-5a36-dedd4bea2543")  # md5 of 7: a dead letter that failed
 ALERT = UUID("5708013f-256e-ea31-6ae7-37ed5191452c")
-SMALL = frozenset({"channel_gate", "scheduled_job"})
+SMALL = frozenset({"channel_gate", "scheduled_job", "rate_limit"})
 """Tables that hold a handful of rows: reading them whole is right."""
 
 _FILL = f"""
@@ -84,7 +84,9 @@ QUERIES: dict[str, Query] = {
     "retry": lambda s: operator_service.retry(s, LETTER, actor="x"),
     "discard": lambda s: operator_service.discard(s, LETTER, actor="x", reason="x"),
     "retry many": _retry_many,
-    "status": lambda s: channel_service.status(s, configured=(), scheduler_enabled=True),
+    "status": lambda s: channel_service.status(
+        s, configured=(), scheduler_enabled=True, rate_limits={"chat": "1 per day"}
+    ),
     "test": lambda s: channel_service.send_test(s, "slack", configured=("slack",), actor="x"),
     "journal": lambda s: journal.actions(s, target=None, before=(clock.now(), uuid4()), limit=50),
     "journal of one": lambda s: journal.actions(s, target=str(LETTER), limit=50),

@@ -84,7 +84,7 @@ async def test_every_error_is_documented_as_a_problem(client: httpx.AsyncClient)
         if path.startswith("/health"):
             continue
         statuses = set(operation["responses"])
-        assert {"413", "422", "500", "503"} <= statuses, path
+        assert {"408", "413", "422", "429", "500", "503"} <= statuses, path
         assert ("401" in statuses) == ("security" in operation), path
         for status, response in operation["responses"].items():
             if not status.startswith("2"):

@@ -14,8 +14,11 @@ router = Router(prefix="/v1/status", tags=["operations"])
 
 @router.get("", response_model=StatusOut, dependencies=[needs("operations:read")])
 async def get_status(request: Request, session: SessionDep) -> object:
-    """Scheduled jobs and their last runs, dead letters that are open, and every channel."""
+    """Scheduled jobs and their last runs, dead letters that are open, every channel, and what limits refused."""
     settings: Settings = request.app.state.settings
     return await service.status(
-        session, configured=settings.configured_channels, scheduler_enabled=settings.scheduler_enabled
+        session,
+        configured=settings.configured_channels,
+        scheduler_enabled=settings.scheduler_enabled,
+        rate_limits=settings.rate_limits,
     )

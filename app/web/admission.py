@@ -1,0 +1,185 @@
+"""Who gets in: limits, a bound on requests at once, a time for each. Pure ASGI, before a body is read."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from prometheus_client import Counter, Gauge
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.web.client import Callers
+from app.web.enforcement import Enforcement, LimitedError
+from app.web.problems import problem_response
+from app.web.ratelimit import Rule
+
+UNBOUNDED_PATH: Final = "/health/live"
+"""Answers whatever else happens: it waits for nothing."""
+EXEMPT_AT_ONCE: Final = 16
+"""Requests at once to the other routes that no limit holds for."""
+RETRY_SECONDS: Final = 1
+_SUCCESS: Final = range(200, 300)
+_UNAUTHENTICATED: Final = 401
+
+IN_FLIGHT = Gauge("http_requests_in_flight", "Requests that are being worked on.")
+SHED = Counter("http_requests_shed", "Requests that were refused or given up to protect the others.", ("reason",))
+
+
+class AdmissionMiddleware:
+    """Lets a request in when it keeps its limits and there is room, and ends it when its time is over.
+
+    Everything it refuses is a problem: 429 `rate-limited`, 503 `overloaded`, 408 `request-timeout` when a body does not
+    arrive within `receive_seconds`, 503 `deadline-exceeded` when no answer has begun after `request_seconds`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        callers: Callers,
+        at_once: int,
+        receive_seconds: float,
+        request_seconds: float,
+    ) -> None:
+        self._app = app
+        self._callers = callers
+        self._at_once = at_once
+        self._receive_seconds = receive_seconds
+        self._request_seconds = request_seconds
+        self._inside = 0
+        self._exempt_inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        client = self._callers.identify(scope)
+        structlog.contextvars.bind_contextvars(client=client.hashed)
+        enforcement: Enforcement = scope["app"].state.enforcement
+        rule = enforcement.rule(scope)
+        if rule.exempt:
+            await self._exempt(scope, receive, send)
+            return
+        if self._inside >= self._at_once:
+            await _overloaded(scope, receive, send)
+            return
+        self._inside += 1
+        IN_FLIGHT.set(self._inside)
+        try:
+            await self._admit(enforcement, rule, scope, receive, send)
+        finally:
+            self._inside -= 1
+            IN_FLIGHT.set(self._inside)
+
+    async def _exempt(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == UNBOUNDED_PATH:
+            await self._app(scope, receive, send)
+        elif self._exempt_inside >= EXEMPT_AT_ONCE:
+            await _overloaded(scope, receive, send)
+        else:
+            self._exempt_inside += 1
+            try:
+                await self._timed(scope, receive, send)
+            finally:
+                self._exempt_inside -= 1
+
+    async def _admit(self, enforcement: Enforcement, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        try:
+            standing, policies = await enforcement.enforce(rule, request)
+        except LimitedError as limited:
+            response = problem_response(
+                429,
+                code="rate-limited",
+                title="Too many requests.",
+                headers={
+                    "Retry-After": str(limited.verdict.retry_after()),
+                    "RateLimit": limited.verdict.header(),
+                    "RateLimit-Policy": limited.policies,
+                },
+            )
+            await response(scope, receive, send)
+            return
+
+        async def send_with_standing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"ratelimit", standing.encode("latin-1")),
+                    (b"ratelimit-policy", policies.encode("latin-1")),
+                ]
+                if rule.keyed:
+                    if message["status"] in _SUCCESS:
+                        enforcement.key_worked(request)
+                    elif message["status"] == _UNAUTHENTICATED:
+                        enforcement.key_failed(request)
+            await send(message)
+
+        await self._timed(scope, receive, send_with_standing)
+
+    async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = asyncio.get_running_loop().time()
+        receiving = _has_body(scope)
+        answered = False
+
+        async def receive_watched() -> Message:
+            nonlocal receiving
+            message = await receive()
+            if receiving and not message.get("more_body", False):
+                receiving = False
+                if not answered and not timer.expired():
+                    timer.reschedule(began + self._request_seconds)
+            return message
+
+        async def send_watched(message: Message) -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                if not timer.expired():
+                    timer.reschedule(None)
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._receive_seconds if receiving else self._request_seconds) as timer:
+                await self._app(scope, receive_watched, send_watched)
+        except TimeoutError:
+            if not timer.expired() or answered:
+                raise
+            await (_body_late() if receiving else _answer_late())(scope, receive, send)
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
+
+
+async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:
+    SHED.labels("overloaded").inc()
+    response = problem_response(
+        503,
+        code="overloaded",
+        title="The service has too much to do right now.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )
+    await response(scope, receive, send)
+
+
+def _body_late() -> Response:
+    SHED.labels("body_late").inc()
+    return problem_response(
+        408, code="request-timeout", title="The request did not arrive in time.", headers={"Connection": "close"}
+    )
+
+
+def _answer_late() -> Response:
+    SHED.labels("deadline").inc()
+    return problem_response(
+        503,
+        code="deadline-exceeded",
+        title="The request took too long and was given up.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )

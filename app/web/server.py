@@ -1,0 +1,161 @@
+"""What uvicorn lacks: who may keep a connection open for how long, and whose word it takes. Set at start.
+
+It holds however uvicorn is started: `uvicorn app.main:app` without a flag is enough.
+"""
+
+import asyncio
+import resource
+import signal
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import structlog
+import uvicorn
+from prometheus_client import Counter, Gauge
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_OTHER_FILES: Final = 256
+"""File descriptors that are no visitor's connection."""
+
+OPEN = Gauge("http_connections", "Connections that are open.")
+CLOSED = Counter("http_connections_closed", "Connections that were closed to protect the others.", ("reason",))
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def running_server() -> uvicorn.Server | None:
+    """The uvicorn server that runs this process; None in tests and under another server."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return server if isinstance(server, uvicorn.Server) else None
+
+
+def harden(server: uvicorn.Server, *, receive_seconds: float, max_connections: int) -> None:
+    """Bound a server's connections and make it deaf to proxies' headers. Before it listens, hence in a lifespan.
+
+    `app.web.client` alone decides who calls: uvicorn's own idea of it trusts 127.0.0.1 unless told otherwise.
+    """
+    config = server.config
+    while isinstance(config.loaded_app, ProxyHeadersMiddleware):
+        config.loaded_app = config.loaded_app.app
+    config.ws_protocol_class = None
+    if config.http_protocol_class is not HttpToolsProtocol:
+        _log.warning("connections_unbounded", protocol=str(config.http_protocol_class))
+        return
+    bounds = Bounds(receive_seconds, max_connections)
+    config.http_protocol_class = partial(BoundedProtocol, bounds)  # type: ignore[assignment]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max_connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+            if allowed < wanted:
+                bounds.max_connections = max(1, allowed - _OTHER_FILES)
+                _log.warning("fewer_connections", max_connections=bounds.max_connections, open_files=allowed)
+
+
+@dataclass(slots=True)
+class Bounds:
+    """What the connections of one server share."""
+
+    receive_seconds: float
+    """In which a request's head must arrive, and a client must have read something of what waits for it."""
+    max_connections: int
+    idle: "OrderedDict[BoundedProtocol, None]" = field(default_factory=OrderedDict)
+    """Connections without a request, the one that has waited longest first: they go first when it gets crowded."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a time for a request's head, and an end for whoever does not read."""
+
+    def __init__(self, bounds: Bounds, **given: Any) -> None:
+        super().__init__(**given)
+        self._bounds = bounds
+        self._answering = False
+        self._head_due: asyncio.TimerHandle | None = None
+        self._reading_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a new connection; when there are too many, the longest idle one leaves, else the new one."""
+        super().connection_made(transport)
+        self._bounds.idle[self] = None
+        self._expect_head()
+        if len(self.connections) > self._bounds.max_connections:
+            CLOSED.labels("crowded").inc()
+            next(iter(self._bounds.idle)).transport.abort()
+        OPEN.set(len(self.connections))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._bounds.idle.pop(self, None)
+        self._forget_head()
+        self._forget_reading()
+        super().connection_lost(exc)
+        OPEN.set(len(self.connections))
+
+    def data_received(self, data: bytes) -> None:
+        """Read on. What arrives between two requests must become a whole head in time."""
+        super().data_received(data)
+        if self._head_due is None and not self._answering:
+            self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """A head is there."""
+        self._answering = True
+        self._forget_head()
+        self._bounds.idle.pop(self, None)
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer was written, if not yet read."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._expect_reading()
+        elif not self.pipeline:
+            self._answering = False
+            self._bounds.idle[self] = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing more came: close, but not before the client had its time to read."""
+        super().timeout_keep_alive_handler()
+        self._expect_reading()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def _expect_head(self) -> None:
+        self._head_due = self.loop.call_later(self._bounds.receive_seconds, self._head_late)
+
+    def _forget_head(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+    def _head_late(self) -> None:
+        CLOSED.labels("head_late").inc()
+        self.transport.abort()
+
+    def _expect_reading(self) -> None:
+        if self._reading_due is None:
+            waiting = self.transport.get_write_buffer_size()
+            self._reading_due = self.loop.call_later(self._bounds.receive_seconds, self._reading_late, waiting)
+
+    def _forget_reading(self) -> None:
+        if self._reading_due is not None:
+            self._reading_due.cancel()
+            self._reading_due = None
+
+    def _reading_late(self, waited: int) -> None:
+        self._reading_due = None
+        waiting = self.transport.get_write_buffer_size()
+        if waiting >= waited and waiting:
+            CLOSED.labels("unread").inc()
+            self.transport.abort()
+        elif waiting:
+            self._expect_reading()

@@ -1,0 +1,187 @@
+"""Too much of everything: requests, connections, slowness, silence. Whoever behaves is answered."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.limits.conftest import sample
+from tests.processes import api, eventually
+from tests.talk import open_session, say
+
+HALF_HEAD = b"GET /v1/packages HTTP/1.1\r\nHost: x\r\n"
+HALF_BODY = b"POST /v1/quotes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+WHOLE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@contextmanager
+def connection(client: httpx.AsyncClient, *parts: bytes, buffer: int | None = None) -> Iterator[socket.socket]:
+    """A socket to the service on which these bytes were sent."""
+    address = urlsplit(str(client.base_url))
+    with socket.socket() as raw:
+        if buffer is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        raw.connect((address.hostname, address.port))
+        for part in parts:
+            raw.sendall(part)
+        raw.setblocking(False)
+        yield raw
+
+
+async def until_closed(raw: socket.socket) -> bytes:
+    """Everything that comes until the server closes."""
+    received = b""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                part = await loop.sock_recv(raw, 65_536)
+            except ConnectionResetError:
+                return received
+            if not part:
+                return received
+            received += part
+
+
+@asynccontextmanager
+async def impatient(environment: dict[str, str], tmp_path: Path, **more: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A service that waits a second for what others wait ten for."""
+    async with api(environment | {"RECEIVE_SECONDS": "1"} | more, tmp_path / "api.log") as (_, client):
+        yield client
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [(), (HALF_HEAD,), (b"\r\n",), (WHOLE, HALF_HEAD), (WHOLE, b"\r\n")],
+    ids=["nothing", "half a head", "an empty line", "half a second head", "an empty line after a request"],
+)
+async def test_whoever_sends_no_whole_head_is_hung_up_on(
+    environment: dict[str, str], tmp_path: Path, sent: tuple[bytes, ...]
+) -> None:
+    async with impatient(environment, tmp_path) as client:
+        with connection(client, *sent) as raw:
+            await until_closed(raw)
+        if WHOLE not in sent:  # after a request uvicorn's own five seconds may be over first
+            assert await sample(client, "http_connections_closed_total", reason="head_late") == 1
+
+
+async def test_a_body_that_does_not_arrive_is_a_408(environment: dict[str, str], tmp_path: Path) -> None:
+    async with impatient(environment, tmp_path) as client:
+        with connection(client, HALF_BODY) as raw:
+            answer = await until_closed(raw)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"request-timeout"' in answer
+        assert await sample(client, "http_requests_in_flight") == 0
+
+
+async def test_half_open_sockets_exhaust_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    ample = {"RECEIVE_SECONDS": "60", "MAX_CONNECTIONS": "40"}
+    async with api(environment | ample, tmp_path / "api.log") as (_, client):
+        with ExitStack() as stack:
+            for number in range(200):
+                stack.enter_context(connection(client, (HALF_HEAD, b"", WHOLE)[number % 3]))
+            async with httpx.AsyncClient(base_url=client.base_url, timeout=10) as newcomer:
+                for _ in range(20):
+                    assert (await newcomer.get("/v1/packages")).status_code == 200
+                assert await sample(newcomer, "http_connections") <= 41
+                assert await sample(newcomer, "http_connections_closed_total", reason="crowded") >= 150
+
+
+async def test_whoever_does_not_read_is_hung_up_on(environment: dict[str, str], tmp_path: Path) -> None:
+    async with impatient(environment, tmp_path) as client:
+        await client.get("/openapi.json")
+        asks = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 60
+        with connection(client, asks, buffer=4096):
+
+            async def hung_up() -> bool:
+                return await sample(client, "http_connections_closed_total", reason="unread") == 1
+
+            await eventually(hung_up, every=0.1)
+
+
+async def test_beyond_the_bound_a_request_is_told_to_come_back(
+    environment: dict[str, str], tmp_path: Path, sql: asyncpg.Connection
+) -> None:
+    bound = {"MAX_REQUESTS": "2", "RECEIVE_SECONDS": "60"}
+    async with api(environment | bound, tmp_path / "api.log") as (_, client):
+        with connection(client, HALF_BODY), connection(client, HALF_BODY):
+
+            async def both_are_in() -> bool:
+                return await sample(client, "http_requests_in_flight") == 2
+
+            await eventually(both_are_in)
+            refused = await client.post("/v1/chat/sessions")
+            assert refused.status_code == 503
+            assert refused.json()["code"] == "overloaded"
+            assert refused.headers["Retry-After"] == "1"
+            assert refused.headers["Content-Type"] == "application/problem+json"
+            assert (await client.get("/health/live")).status_code == 200
+            assert (await client.get("/health/ready")).status_code == 200
+            assert await sample(client, "http_requests_shed_total", reason="overloaded") == 1
+
+        async def there_is_room() -> bool:
+            return (await client.post("/v1/chat/sessions")).status_code == 201
+
+        await eventually(there_is_room)
+        assert await sql.fetchval("SELECT count(*) FROM chat_conversations") == 1
+
+
+async def test_a_request_that_takes_too_long_is_given_up(
+    environment: dict[str, str], tmp_path: Path, sql: asyncpg.Connection
+) -> None:
+    async with api(environment | {"REQUEST_SECONDS": "1"}, tmp_path / "api.log") as (_, client):
+        async with sql.transaction():
+            await sql.execute("LOCK TABLE chat_conversations")
+            late = await client.post("/v1/chat/sessions")
+        assert late.status_code == 503
+        assert late.json()["code"] == "deadline-exceeded"
+        assert late.headers["Retry-After"] == "1"
+        assert (await client.post("/v1/chat/sessions")).status_code == 201
+        assert await sql.fetchval("SELECT count(*) FROM chat_conversations") == 1
+
+
+async def test_nothing_that_a_visitor_asks_for_blocks_the_others(environment: dict[str, str], tmp_path: Path) -> None:
+    """By the time that the process itself computed: a busy machine delays everybody and is nobody's fault here."""
+
+    async def blocked(client: httpx.AsyncClient) -> float:
+        """How often it did for more than 50 ms."""
+        name = "event_loop_blocked_seconds"
+        (family,) = (
+            family
+            for family in text_string_to_metric_families((await client.get("/metrics")).text)
+            if family.name == name
+        )
+        samples = {(each.name, each.labels.get("le")): each.value for each in family.samples}
+        return samples[f"{name}_count", None] - samples[f"{name}_bucket", "0.05"]
+
+    async with api(environment, tmp_path / "api.log") as (_, client):
+
+        async def everything() -> None:
+            token = await open_session(client)
+            for text in ("Mam 52m2 w Warszawie, pakiet Premium", "ą" * 2000, "1" * 2000, "[" * 2000, "Dzień dobry"):
+                assert (await say(client, token, text)).status_code in {201, 422}
+            await client.post("/v1/quotes", content=b"[" * 32_000, headers={"Content-Type": "application/json"})
+            for path in ("/v1/packages", "/v1/chat/messages", "/v1/chat/export", "/v1/consent/texts", "/openapi.json"):
+                await client.get(path, headers=token)
+
+        await everything()
+        before = await blocked(client)
+        for _ in range(5):
+            await everything()
+        assert await sample(client, "event_loop_lag_seconds_count") > 0
+        assert await blocked(client) == before
+
+
+async def test_sigterm_still_ends_in_order_with_connections_open(environment: dict[str, str], tmp_path: Path) -> None:
+    async with api(environment | {"DRAIN_SECONDS": "0"}, tmp_path / "api.log") as (process, client):
+        with connection(client, HALF_HEAD), connection(client, WHOLE):
+            process.send(signal.SIGTERM)
+            assert await process.exit_code() == 0
