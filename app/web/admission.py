@@ -1,19 +1,21 @@
-"""Who gets in: limits, a bound on requests at once, a time for each. Pure ASGI, before a body is read."""
+"""Who gets in: limits, a bound on requests at once, a size and a time for each. Pure ASGI, before a body is read."""
 
 import asyncio
 from typing import Final
 
 import structlog
 from prometheus_client import Counter, Gauge
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.web.client import Callers
 from app.web.enforcement import Enforcement, LimitedError
-from app.web.problems import problem_response
+from app.web.problems import problem_response, too_large
 from app.web.ratelimit import Rule
 
+MAX_BODY_BYTES: Final = 32 * 1024
 UNBOUNDED_PATH: Final = "/health/live"
 """Answers whatever else happens: it waits for nothing."""
 EXEMPT_AT_ONCE: Final = 16
@@ -29,8 +31,9 @@ SHED = Counter("http_requests_shed", "Requests that were refused or given up to 
 class AdmissionMiddleware:
     """Lets a request in when it keeps its limits and there is room, and ends it when its time is over.
 
-    Everything it refuses is a problem: 429 `rate-limited`, 503 `overloaded`, 408 `request-timeout` when a body does not
-    arrive within `receive_seconds`, 503 `deadline-exceeded` when no answer has begun after `request_seconds`.
+    Everything it refuses is a problem: 429 `rate-limited`, 503 `overloaded`, 413 `body-too-large` for more than
+    MAX_BODY_BYTES, announced or in chunks, 408 `request-timeout` when a body does not arrive within `receive_seconds`,
+    503 `deadline-exceeded` when no answer has begun after `request_seconds`.
     """
 
     def __init__(
@@ -121,12 +124,20 @@ class AdmissionMiddleware:
 
     async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = asyncio.get_running_loop().time()
-        receiving = _has_body(scope)
+        announced = _announced_length(scope)
+        if announced is not None and announced > MAX_BODY_BYTES:
+            await too_large()(scope, receive, send)
+            return
+        receiving = announced != 0
+        received = 0
         answered = False
 
         async def receive_watched() -> Message:
-            nonlocal receiving
+            nonlocal receiving, received
             message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise HTTPException(413)
             if receiving and not message.get("more_body", False):
                 receiving = False
                 if not answered and not timer.expired():
@@ -150,11 +161,15 @@ class AdmissionMiddleware:
             await (_body_late() if receiving else _answer_late())(scope, receive, send)
 
 
-def _has_body(scope: Scope) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in scope["headers"]
-    )
+def _announced_length(scope: Scope) -> int | None:
+    """Bytes of the body; None when it comes in chunks, until it ends."""
+    length = 0
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length" and value.isdigit():
+            length = int(value)
+    return length
 
 
 async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The outermost layers of every request: its ids, its host, the headers of every answer, its size, the last catch.
+"""The outermost layers of every request: its ids, its host, the headers of every answer, the last catch.
 
 Pure ASGI. `RequestMiddleware` stands outside CORS, so that a preflight has an id and our headers too; `CatchMiddleware`
 stands inside, so that a browser may read a 500.
@@ -11,14 +11,12 @@ from typing import Final
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.web.problems import problem_response, too_large
+from app.web.problems import problem_response
 
-MAX_BODY_BYTES: Final = 32 * 1024
 PREFLIGHT_SECONDS: Final = 7_200
 """How long browsers may remember a preflight; none of them remembers it longer."""
 
@@ -111,7 +109,7 @@ class CorsMiddleware(CORSMiddleware):
 
 
 class CatchMiddleware:
-    """Turns what nobody caught into a 500, and a body over `MAX_BODY_BYTES` into a 413, announced or in chunks."""
+    """Turns what nobody caught into a 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -122,15 +120,6 @@ class CatchMiddleware:
             await self._app(scope, receive, send)
             return
         answered = False
-        received = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise HTTPException(413)
-            return message
 
         async def send_and_remember(message: Message) -> None:
             nonlocal answered
@@ -138,23 +127,13 @@ class CatchMiddleware:
             await send(message)
 
         try:
-            if _announced_length(scope) > MAX_BODY_BYTES:
-                await too_large()(scope, receive, send_and_remember)
-            else:
-                await self._app(scope, receive_bounded, send_and_remember)
+            await self._app(scope, receive, send_and_remember)
         except Exception:
             _log.exception("request_failed", method=scope["method"])
             if answered:
                 raise
             response = problem_response(500, code="internal-error", title="We made a mistake; it is logged.")
             await response(scope, receive, send)
-
-
-def _announced_length(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
 
 
 def _identify(scope: Scope) -> tuple[bytes, str, tuple[str, bytes]]:

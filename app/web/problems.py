@@ -66,6 +66,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": _DESCRIPTIONS[status],
+            **({"headers": {name: _HEADERS[name] for name in _CARRIED[status]}} if status in _CARRIED else {}),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
@@ -87,6 +88,20 @@ _DESCRIPTIONS = {
     429: "Too many requests; try again after `Retry-After` seconds.",
     500: "We made a mistake; it is logged under `request_id`.",
     503: "A part we depend on does not answer; try again after `Retry-After` seconds.",
+}
+_CARRIED = {
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    503: ("Retry-After",),
+}
+_HEADERS = {
+    name: {"description": description, "schema": schema}
+    for name, description, schema in (
+        ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 0}),
+        ("RateLimit", "What is left, and for how long (draft-ietf-httpapi-ratelimit-headers).", {"type": "string"}),
+        ("RateLimit-Policy", "Every limit that holds here: its amount `q` in `w` seconds.", {"type": "string"}),
+        ("WWW-Authenticate", "`Bearer`.", {"type": "string"}),
+    )
 }
 EVERYWHERE = (408, 413, 422, 429, 500, 503)
 """What any route may answer."""
