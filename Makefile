@@ -1,6 +1,6 @@
 # NovaHouse chatbot API. Needs Python 3.11 or newer and make; everything else is fetched into .uv and .venv here.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench chaos fuzz audit licences sbom image-check fmt clean _run _dev
+.PHONY: help up test lint eval bench chaos fuzz audit licences sbom image-check fmt clean _run _dev
 MAKEFLAGS += --no-print-directory
 
 # Compiled modules are kept in .venv even where the environment asks for none: each start would compile everything anew.
@@ -26,6 +26,9 @@ lint: _dev ## Check style, types and the arrows between packages
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+eval: _dev ## Have the conversations of tests/evaluation and judge them (ARGS="--file PATH" has others)
+	@$(VENV) -m tests.evaluation $(ARGS)
 
 bench: _dev ## Measure the chat write path and the alerts (ARGS passes on)
 	@$(VENV) -m bench $(ARGS)

@@ -25,6 +25,8 @@ from app.core.keys import KeyRing
 from app.core.logging import configure_logging, log_uncaught
 from app.core.settings import Settings, SettingsError, read_settings
 from app.engine.engine import Engine
+from app.engine.knowledge import KnowledgeError
+from app.engine.watch import watching
 from app.followups import metrics as followup_metrics
 from app.followups.service import Followups
 from app.operations import limits
@@ -76,7 +78,13 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             app.state.database = database
             app.state.doorbell = doorbell
             app.state.consent_texts = texts
-            engine = Engine.load()
+            try:
+                engine = Engine.load(settings.knowledge_dir)
+            except KnowledgeError as error:
+                start_failed(StartError(f"KNOWLEDGE_DIR: {error}"))
+            await cleanup.enter_async_context(
+                watching(engine, settings.knowledge_dir, every_seconds=settings.knowledge_check_seconds)
+            )
             app.state.chat = Chat(database=database, engine=engine, texts=texts, reach=Reach.of(settings))
             app.state.followups = Followups.of(settings, engine)
             app.state.metrics = (

@@ -15,6 +15,8 @@ from app.core.jobs import arq_redis
 from app.core.keys import KeyRing
 from app.core.settings import Settings
 from app.engine.engine import Engine
+from app.engine.knowledge import KnowledgeError
+from app.engine.watch import watching
 from app.followups.service import Followups
 from app.followups.timing import Timing
 from app.privacy.ledger import LedgerBrokenError
@@ -93,7 +95,10 @@ async def start(settings: Settings) -> Context:
         for channel in channels:
             cleanup.push_async_callback(channel.aclose)
         await _refuse_forgotten_erasures(settings, database)
-        engine = Engine.load()
+        engine = _engine(settings)
+        await cleanup.enter_async_context(
+            watching(engine, settings.knowledge_dir, every_seconds=settings.knowledge_check_seconds)
+        )
         followups = Followups.of(settings, engine)
         schedule = Schedule(jobs.jobs(settings, database, followups), database=database)
         delivery = bell.delivery = _delivery(settings, database, channels, Receipts(redis), schedule, bell, engine)
@@ -119,6 +124,14 @@ async def _refuse_forgotten_erasures(settings: Settings, database: Database) -> 
         raise StartError(f"ERASURE_LEDGER: cannot be compared with the database: {type(error).__name__}") from error
     if behind:
         raise StartError("ERASURE_LEDGER: the database lacks erasures; run `novahouse privacy replay-erasures`")
+
+
+def _engine(settings: Settings) -> Engine:
+    """The engine over the knowledge of KNOWLEDGE_DIR. Raises StartError."""
+    try:
+        return Engine.load(settings.knowledge_dir)
+    except KnowledgeError as error:
+        raise StartError(f"KNOWLEDGE_DIR: {error}") from error
 
 
 def _prepare_anchor(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import alembic.config
 import typer
 
-from app.cli import audit, channels, dlq, followups, keys, limits, privacy, status
+from app.cli import audit, channels, dlq, followups, keys, knowledge, limits, privacy, status
 from app.cli.desk import fail, project_root
 from app.core.settings import Settings
 
@@ -24,6 +24,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(limits.app, name="limits")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(keys.app, name="keys")
+app.add_typer(knowledge.app, name="knowledge")
 app.command("status")(status.status)
 
 

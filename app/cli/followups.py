@@ -143,7 +143,7 @@ def cancel(
 
 
 def _followups(desk: Desk) -> Followups:
-    return Followups.of(desk.settings, Engine.load())
+    return Followups.of(desk.settings, Engine.load(desk.settings.knowledge_dir))
 
 
 def _summary(found: FollowupClosedOut) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import Query
 
+from app.conversations import service
 from app.conversations.routes import ChatDep
 from app.conversations.schemas import PackagesOut, QuoteIn, QuoteOut
 from app.core import clock
@@ -23,4 +24,4 @@ async def list_packages(
 @router.post("/quotes", response_model=QuoteOut)
 async def estimate(chat: ChatDep, body: QuoteIn) -> object:
     """An estimate from the same calculator that the chat uses."""
-    return chat.engine.quote(area_m2=body.area_m2, package=body.package, locale=body.locale, now=clock.now())
+    return service.estimate(chat.engine, area_m2=body.area_m2, package=body.package, locale=body.locale)

@@ -11,10 +11,10 @@ from pydantic_core import PydanticCustomError
 from app.core.text import SafeStr, not_blank
 
 MAX_TEXT = 2_000
-MAX_AREA = 1_000
+MAX_AREA = 10_000
 _HUNDREDTH = Decimal("0.01")
 
-PackageName = Literal["express", "express_plus", "comfort", "premium", "individual"]
+PackageName = Annotated[str, Field(max_length=40, description="A package's id, as GET /v1/packages lists them.")]
 
 
 class _In(BaseModel):
@@ -152,9 +152,9 @@ class QuoteIn(_In):
 
     area_m2: Annotated[
         Decimal,
-        Field(ge=10, le=MAX_AREA),
+        Field(gt=0, le=MAX_AREA),
         BeforeValidator(_area),
-        WithJsonSchema({"type": "number", "minimum": 10, "maximum": MAX_AREA}),
+        WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_AREA}),
     ] = Field(examples=[52], description="Square metres; more than two decimals are rounded.")
     package: PackageName = Field(examples=["premium"])
     locale: Literal["pl", "en"] = "pl"

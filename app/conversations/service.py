@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,9 +16,9 @@ from app.conversations.consents import Reach
 from app.conversations.notice import privacy_notice
 from app.core import clock
 from app.core.db import Database
-from app.core.errors import ConflictError, UnauthenticatedError, UnavailableError
-from app.engine.engine import Engine
-from app.engine.types import Locale
+from app.core.errors import ConflictError, InvalidError, UnauthenticatedError, UnavailableError
+from app.engine.engine import AreaError, Engine, UnknownPackageError
+from app.engine.types import Locale, Quote
 from app.leads import service as leads
 
 MAX_SEQ = 4_000
@@ -46,6 +47,13 @@ class ConversationFullError(ConflictError):
     title = "This conversation has reached its limit; open a new session."
 
 
+class NoEstimateError(InvalidError):
+    """There is no such package, or the area is outside what is quoted."""
+
+    code = "no-estimate"
+    title = "This cannot be estimated."
+
+
 @dataclass(frozen=True, slots=True)
 class Chat:
     """What every turn needs, made once per process."""
@@ -62,6 +70,14 @@ class Said:
 
     body: dict[str, Any]
     replayed: bool
+
+
+def estimate(engine: Engine, *, area_m2: Decimal, package: str, locale: Locale) -> Quote:
+    """An estimate at today's prices. Raises NoEstimateError."""
+    try:
+        return engine.quote(area_m2=area_m2, package=package, locale=locale, now=clock.now())
+    except (AreaError, UnknownPackageError) as error:
+        raise NoEstimateError(str(error)) from error
 
 
 def hash_token(token: str) -> bytes:
@@ -94,7 +110,7 @@ async def open_session(session: AsyncSession, engine: Engine, *, locale: Locale)
         "disclosure": greeting.disclosure,
         "greeting": greeting.text,
         "quick_replies": quick_replies,
-        "privacy": privacy_notice(locale),
+        "privacy": privacy_notice(locale, engine.firm),
     }
 
 

@@ -188,6 +188,9 @@ class Settings(BaseSettings):
     followup_opens: Annotated[int, Field(ge=0, le=22)] = 9
     followup_closes: Annotated[int, Field(ge=1, le=24)] = 20
 
+    knowledge_dir: Annotated[Path | None, BeforeValidator(_blank_is_absent)] = None
+    knowledge_check_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
+
     scheduler_enabled: bool = True
     alert_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 60
     alert_sweep_seconds: Annotated[float, Field(gt=0, le=3600)] = 30

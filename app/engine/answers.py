@@ -1,11 +1,13 @@
 """One answer per act: the functions here turn an act and what is known into a bubble and a question to follow it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from app.engine import compose, offers
 from app.engine.dialog import Act
 from app.engine.knowledge import City
 from app.engine.parts import Context, Part
+from app.engine.slots.package import Named
 from app.engine.types import Reply
 
 _PRICED = frozenset({"quote", "recommend_package", "package_details", "cheapest_package", "lead_time", "booking"})
@@ -13,14 +15,17 @@ _PRICED = frozenset({"quote", "recommend_package", "package_details", "cheapest_
 
 def answer(act: Act, context: Context) -> Part:
     """The part for an act: composed by code, by topic, or straight from the FAQ."""
+    if act.about is not None:
+        context = replace(
+            context, found=replace(context.found, named=Named(offers.superlative(context.voice, act.about), ()))
+        )
     compose_part = _COMPOSED.get(act.id)
     if compose_part is not None:
         return compose_part(context)
     if act.entry is not None and act.entry.topic is not None:
         return Part(compose.topic(context.voice, act.entry.topic, context.packages))
-    if act.entry is not None and act.entry.answer is not None:
-        return Part(Reply("text", context.voice.fill(act.entry.answer)))
-    return fallback(context)
+    words = context.voice.answer_of(act.id)
+    return fallback(context) if words is None else Part(Reply("text", words))
 
 
 def fallback(context: Context) -> Part:
@@ -29,7 +34,8 @@ def fallback(context: Context) -> Part:
     if misses == 0:
         return Part(Reply("text", voice.say("fallback"), None, voice.chips("qr_quote", "qr_packages")))
     if misses == 1:
-        return Part(Reply("text", voice.say("fallback_again"), None, voice.chips("qr_booking")))
+        popular = voice.name(voice.lexicon.most_chosen)
+        return Part(Reply("text", voice.say("fallback_again", popular=popular), None, voice.chips("qr_booking")))
     return Part(Reply("text", voice.say("fallback_human"), None, voice.chips("qr_human")))
 
 
@@ -43,7 +49,7 @@ def _service_area(context: Context) -> Part:
     lines = []
     if cities and cities[-1].served:
         lines.append(voice.say("area_served", where=cities[-1].where, city=cities[-1].name))
-    lines.append(voice.say("area_rule"))
+    lines.append(voice.say_area())
     if cities and not cities[-1].served:
         lines.append(voice.say("area_outside", city=cities[-1].name))
     return Part(Reply("text", " ".join(lines), None, voice.chips("qr_quote", "qr_booking")))
@@ -66,7 +72,7 @@ def outside_area(context: Context, acts: set[str]) -> list[Part]:
     cities, voice = context.found.cities, context.voice
     if not cities or cities[-1].served or not acts & _PRICED:
         return []
-    return [Part(Reply("text", f"{voice.say('area_rule')} {voice.say('area_outside', city=cities[-1].name)}"))]
+    return [Part(Reply("text", f"{voice.say_area()} {voice.say('area_outside', city=cities[-1].name)}"))]
 
 
 def _offices(context: Context) -> Part:
@@ -113,7 +119,9 @@ def _enquiry(context: Context) -> Part:
             Reply("text", " ".join([*lines, voice.say("ask_area")]), None, voice.chips("qr_packages")), asks="area_m2"
         )
     return Part(
-        Reply("text", " ".join([*lines, voice.say("ask_package")])), asks="package", listed=offers.package_order(voice)
+        Reply("text", " ".join([*lines, voice.say("ask_package", choices=voice.choices)])),
+        asks="package",
+        listed=voice.order,
     )
 
 
@@ -126,13 +134,8 @@ def _hello_name(context: Context) -> Part:
 
 
 def _partial(context: Context) -> Part:
-    entry = offers.faq_entry(context.voice, "partial_scope")
-    return Part(Reply("text", context.voice.fill(entry.answer) if entry.answer else ""), offer="booking")
-
-
-def _language(context: Context) -> Part:
-    entry = offers.faq_entry(context.voice, "language")
-    return Part(Reply("text", context.voice.fill(entry.answer) if entry.answer else ""))
+    words = context.voice.answer_of("partial_scope")
+    return fallback(context) if words is None else Part(Reply("text", words), offer="booking")
 
 
 def _repeat_topic(context: Context) -> Part:
@@ -159,9 +162,10 @@ _COMPOSED: dict[str, Callable[[Context], Part]] = {
     "package_list": offers.package_list,
     "package_details": offers.package_details,
     "partial_scope": _partial,
-    "language": _language,
     "repeat_topic": _repeat_topic,
     "compare_packages": offers.compare_packages,
+    "next_package": offers.next_package,
+    "price_difference": offers.price_difference,
     "cheapest_package": offers.cheapest_package,
     "dearest_package": offers.dearest_package,
     "popular_package": offers.popular_package,

@@ -7,21 +7,25 @@ from decimal import Decimal
 from typing import Any
 
 from app.engine.hours import opening
-from app.engine.knowledge import Knowledge, Local, Package, PriceRow
-from app.engine.quote import amount, price_on, zloty
+from app.engine.knowledge import Knowledge, Package, PriceRow
+from app.engine.lexicon import Lexicon
+from app.engine.quote import Amount, amount, price_on, zloty
 from app.engine.slots.reader import rounded
 from app.engine.types import Locale, PackageFact, PackageId, PropertyType, QuickReply, Quote, Reply
-
-_LARGE = {"apartment": Decimal(150), "house": Decimal(300)}
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
     """The knowledge spoken in one language on one day."""
 
-    knowledge: Knowledge
+    lexicon: Lexicon
     locale: Locale
     now: datetime
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """The files' content."""
+        return self.lexicon.knowledge
 
     @property
     def day(self) -> date:
@@ -30,20 +34,35 @@ class Voice:
 
     def say(self, template: str, **values: object) -> str:
         """A template with the firm's facts and these values filled in."""
-        return self.fill(self.knowledge.templates[template], **values)
+        text = self.lexicon.texts[self.locale][template]
+        return text.format_map(values) if values else text
 
-    def fill(self, local: Local, **values: object) -> str:
-        """A text of the knowledge with its placeholders filled."""
-        return local.get(self.locale).format_map({**self.knowledge.firm.facts, **values})
+    def answer_of(self, entry: str) -> str | None:
+        """What the knowledge answers under this id; None when code has to compose it, or there is no such entry."""
+        return self.lexicon.answers[self.locale].get(entry)
 
     def chips(self, *names: str) -> tuple[QuickReply, ...]:
-        """Suggestions by template name, each "label|text"."""
-        pairs = (self.knowledge.templates[name].get(self.locale).split("|", 1) for name in names)
-        return tuple(QuickReply(pair[0], pair[-1]) for pair in pairs)
+        """Suggestions by template name."""
+        return tuple(self.lexicon.chips[self.locale][name] for name in names)
 
     def package(self, package: PackageId) -> Package:
         """The package's facts."""
-        return next(item for item in self.knowledge.packages.packages if item.id == package)
+        return self.lexicon.packages[package]
+
+    def say_area(self) -> str:
+        """Where the firm works, as it tells it."""
+        return self.lexicon.area[self.locale]
+
+    @property
+    def order(self) -> tuple[PackageId, ...]:
+        """Every package, as listed."""
+        return self.lexicon.order
+
+    @property
+    def choices(self) -> str:
+        """All packages by name: "Basic, Standard czy Max"."""
+        *first, last = (self.name(package) for package in self.order)
+        return f"{', '.join(first)} {self.say('or')} {last}" if first else last
 
     def name(self, package: PackageId) -> str:
         """The package's name."""
@@ -60,9 +79,17 @@ class Voice:
             return self.say("from_price", price=zloty(row.per_m2))
         return self.say("price_range", price=zloty(row.per_m2), price_max=zloty(row.per_m2_max))
 
+    def row(self, package: PackageId) -> PriceRow:
+        """The package's price row of the day."""
+        return price_on(self.lexicon.rows, package, self.day)
+
+    def amount(self, package: PackageId, area_m2: Decimal) -> Amount:
+        """What an area costs in a package on the day."""
+        return amount(self.row(package), area_m2)
+
     def price_of(self, package: PackageId) -> str:
         """Today's price per square metre of a package."""
-        return self.price(price_on(self.knowledge.prices, package, self.day))
+        return self.price(self.row(package))
 
     def summary(self, package: PackageId) -> str:
         """What the package is, in half a sentence."""
@@ -85,7 +112,7 @@ class Voice:
 
 def quote(voice: Voice, package: PackageId, area_m2: Decimal) -> Quote:
     """The estimate for an area in a package on the voice's day."""
-    found = amount(voice.knowledge.prices, package, area_m2, voice.day)
+    found = voice.amount(package, area_m2)
     ranged = found.total_max is not None
     return Quote(
         package=package,
@@ -139,7 +166,7 @@ def quote_reply(voice: Voice, packages: Iterable[PackageId], area_m2: Decimal, k
     lines.append(voice.say("assumptions"))
     if kind == "commercial":
         lines.append(voice.say("quote_commercial"))
-    elif area_m2 > _LARGE.get(kind or "apartment", _LARGE["apartment"]):
+    elif area_m2 > voice.knowledge.prices.vat_limits_m2.get(kind or "apartment", Decimal(0)):
         lines.append(voice.say("quote_large"))
     data = quote_data(quotes[-1]) if len(quotes) == 1 else {"quotes": [quote_data(found) for found in quotes]}
     return Reply("quote", " ".join(lines), data, voice.chips("qr_time", "qr_booking"))
@@ -147,10 +174,7 @@ def quote_reply(voice: Voice, packages: Iterable[PackageId], area_m2: Decimal, k
 
 def package_facts(voice: Voice) -> list[PackageFact]:
     """All packages with their prices of the day."""
-    rows = [
-        (package, price_on(voice.knowledge.prices, package.id, voice.day))
-        for package in voice.knowledge.packages.packages
-    ]
+    rows = [(package, voice.row(package.id)) for package in voice.lexicon.packages.values()]
     return [
         PackageFact(
             id=package.id,
@@ -161,7 +185,7 @@ def package_facts(voice: Voice) -> list[PackageFact]:
             vat_percent=voice.knowledge.prices.vat_percent,
             summary=package.summary.get(voice.locale),
             highlights=tuple(package.highlights[voice.locale]),
-            most_chosen=package.id == voice.knowledge.packages.most_chosen,
+            most_chosen=package.id == voice.lexicon.most_chosen,
         )
         for package, row in rows
     ]
@@ -195,10 +219,10 @@ def details(voice: Voice, package: PackageId) -> Reply:
         package=voice.name(package),
         summary=voice.summary(package),
         price=voice.price_of(package),
-        vat=voice.knowledge.prices.vat_percent,
         highlights=", ".join(voice.package(package).highlights[voice.locale]),
     )
-    return Reply("text", text)
+    common = voice.knowledge.packages.common
+    return Reply("text", text if common is None else f"{text} {common.get(voice.locale)}")
 
 
 def compare(voice: Voice, packages: Iterable[PackageId]) -> Reply:
@@ -217,8 +241,8 @@ def compare(voice: Voice, packages: Iterable[PackageId]) -> Reply:
 
 def price_only(voice: Voice, package: PackageId) -> str:
     """Today's price per square metre of one package, as a sentence."""
-    row = price_on(voice.knowledge.prices, package, voice.day)
-    values = {"package": voice.name(package), "price": zloty(row.per_m2), "vat": voice.knowledge.prices.vat_percent}
+    row = voice.row(package)
+    values = {"package": voice.name(package), "price": zloty(row.per_m2)}
     if row.per_m2_max is None:
         return voice.say("price_only", **values)
     return voice.say("price_only_range", **values, price_max=zloty(row.per_m2_max))
@@ -240,7 +264,7 @@ def topic(voice: Voice, name: str, packages: tuple[PackageId, ...]) -> Reply:
         return Reply("text", " ".join(lines))
     every = "; ".join(
         f"{package.name.get(voice.locale)} – {package.facts[name].get(voice.locale)}"
-        for package in voice.knowledge.packages.packages
+        for package in voice.lexicon.packages.values()
     )
     return Reply("text", voice.say("topic_all", topic=title, lines=every))
 
@@ -248,11 +272,14 @@ def topic(voice: Voice, name: str, packages: tuple[PackageId, ...]) -> Reply:
 def lead_time(voice: Voice, packages: tuple[PackageId, ...]) -> Reply:
     """Design, works and total time of the given packages, or the works of all of them."""
     if not packages:
-        every = "; ".join(
-            f"{package.name.get(voice.locale)} – {package.facts['works'].get(voice.locale)}"
-            for package in voice.knowledge.packages.packages
+        works, designs = (
+            "; ".join(
+                f"{package.name.get(voice.locale)} – {package.facts[topic].get(voice.locale)}"
+                for package in voice.lexicon.packages.values()
+            )
+            for topic in ("works", "design")
         )
-        return Reply("text", voice.say("lead_time_all", lines=every))
+        return Reply("text", voice.say("lead_time_all", lines=works, designs=designs))
     lines = []
     for package in packages:
         facts = voice.package(package).facts

@@ -85,6 +85,7 @@ _NO_MAIL = re.compile(
 _INTEREST = re.compile(
     r"\b(?:chce|chcial\w*|chetnie|mozecie|prosze|poprosze|zapisz\w*|wysylaj\w*|przysylaj\w*|subscribe|sign me|i want|i would like|send me|please send)\b"
 )
+_ON_TOPIC = re.compile(r"^(?:na )?kontakt\w*:? (?:tak|nie|ok)$|^(?:tak|nie) na kontakt$|^contact:? (?:yes|no|ok)$")
 _EVERYTHING: tuple[Purpose, ...] = ("rodo", "marketing_email", "marketing_phone")
 _MAX_CLAUSES = 12
 _SHORT_NO = 6
@@ -112,6 +113,13 @@ class _Verdict:
 
 
 _NOTHING = _Verdict("nothing")
+_SILENT = Stated()
+_TELLING = re.compile(
+    r"\b(?:zg[ao]d|wyra[zr]|zycz|da(?:m|je)\b|udziel|potwierdz|akcept|zezwal|pozwal|upowaz|odmaw|agree|consent|accept|auth|allow|refus|declin|cof|wycof|odwol|wypis|"
+    r"wyrejestr|rezygn|skresl|withdr|revok|unsub|opt|take|remov|usun|marketing|reklam|newslet|promo|ofert|informacj|mail|spam|advert|ads|"
+    r"commercial)|dzwon|kontakt|contact|\bcall|pisz|mail|mejl|wiadomosc"
+)
+"""Without one of these, and unasked, nothing is decided: most messages are passed over at the price of one look."""
 
 
 def read(text: Text, asked: tuple[Purpose, ...]) -> Stated:
@@ -119,6 +127,8 @@ def read(text: Text, asked: tuple[Purpose, ...]) -> Stated:
 
     A purpose that the message both grants and refuses stays undecided.
     """
+    if not asked and _TELLING.search(text.folded) is None:
+        return _SILENT
     said: dict[Purpose, set[bool]] = {}
     hows: set[How] = set()
     clauses = _clauses(text)
@@ -201,6 +211,8 @@ def _without_verb(clause: str, purposes: tuple[Purpose, ...], asked: tuple[Purpo
         return _Verdict("refuse", ("marketing_email",))
     if not asked:
         return _NOTHING
+    if purposes == ("rodo",) and _ON_TOPIC.search(clause):
+        return _Verdict("refuse" if unwanted else "agree", purposes, granted=not unwanted)
     words = re.findall(r"[^\W\d_]+", clause)
     accepts = all(word in _YES_WORDS for word in words) and (not unwanted or _NOT_A_NO.match(clause) is not None)
     if _STRONG_YES.match(clause) or _WEAK_YES.match(clause):

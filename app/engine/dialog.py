@@ -1,11 +1,11 @@
 """What a message wants: its acts in order, read from the sentences, the slots it changed and what was said before."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from app.engine.knowledge import Entry
+from app.engine.knowledge import Entry, Wish
 from app.engine.normalise import Sentence, Text, word_set
 from app.engine.retrieval import Hit, Retriever
 from app.engine.slots.reader import Found
@@ -13,11 +13,14 @@ from app.engine.types import PackageId, Purpose
 
 MAX_ACTS = 3
 _THRESHOLD = 0.95
+_ALIKE = 0.62
+_LEAD = 0.1
 _QUESTION_WORDS = word_set(
     "ile jak jaki jaka jakie jakich kiedy czy gdzie co kto dlaczego how what when where which why who do does is "
     "are can"
 )
 _BEFORE_QUESTION_WORD = word_set("na od do za po w we z ze o dla to wiem about for in at of from with than so")
+_ENGLISH_PERSONS = frozenset(["you", "i", "we", "they"])
 _JOINS = frozenset(["i", "oraz", "a", "and", "also", "plus"])
 _PRICED = word_set(
     "partial_scope carpentry furniture installations air_conditioning out_of_offer smoothing smart_home "
@@ -49,6 +52,8 @@ _PRICE_ACTS = frozenset(
         "compare_packages",
     }
 )
+_WHAT_IS_IN_IT = frozenset({"next_package", "not_included", "scope_included", "package_details", "compare_packages"})
+_SUPERLATIVES = frozenset({"cheapest_package", "dearest_package", "popular_package"})
 _SOCIAL = frozenset(
     {
         "greeting",
@@ -78,8 +83,9 @@ _UNSURE = re.compile(
 )
 _REPEATABLE = frozenset({"quote", "lead_time", "package_details", "cheapest_package", "recommend_package"})
 _RENTAL = re.compile(
-    r" (?:wynaj\w*|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) "
+    r" (?:wynaj\w*(?! (?:kontener|sprzet|rusztow|aut))|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) "
 )
+_CHEAPER = re.compile(r" (?:tansz|tani|nizsz|prostsz|cheaper|lower|simpler|ponizej|below)")
 _WOW = re.compile(
     r" (?:wow|luksus\w*|ekskluzyw\w*|efektown\w*|prestiz\w*|wysok\w* standard\w*|luxur\w*|high end|top|najwyzsz\w*) "
 )
@@ -101,22 +107,26 @@ class State:
     """The act that a bare "yes" accepts."""
     language: str | None = None
     misses: int = 0
+    previous: PackageId | None = None
+    """The package that was chosen before the present one."""
 
     @classmethod
-    def load(cls, memory: Mapping[str, Any]) -> "State":
-        """State from an earlier answer's memory; what is missing or malformed is as if it had never been."""
-        packages, purposes = get_args(PackageId), get_args(Purpose)
+    def load(cls, memory: Mapping[str, Any], packages: Container[PackageId]) -> "State":
+        """State from an earlier answer's memory; what is missing, malformed or no package today is as if it had never been."""
+        purposes = get_args(Purpose)
         listed, wanted = memory.get("listed"), memory.get("purposes")
+        previous = memory.get("previous")
         recommended, misses, language = memory.get("recommended"), memory.get("misses"), memory.get("language")
         return cls(
             asked=_text(memory.get("asked")),
             purposes=tuple(p for p in wanted if p in purposes) if isinstance(wanted, list) else (),
             topic=_text(memory.get("topic")),
-            listed=tuple(p for p in listed if p in packages) if isinstance(listed, list) else (),
-            recommended=recommended if recommended in packages else None,
+            listed=tuple(p for p in listed if isinstance(p, str) and p in packages) if isinstance(listed, list) else (),
+            recommended=recommended if isinstance(recommended, str) and recommended in packages else None,
             offer=_text(memory.get("offer")),
             language=language if language in ("pl", "en") else None,
             misses=misses if isinstance(misses, int) and not isinstance(misses, bool) and 0 <= misses < 100 else 0,
+            previous=previous if isinstance(previous, str) and previous in packages else None,
         )
 
     def dump(self) -> dict[str, Any]:
@@ -130,6 +140,7 @@ class State:
             "offer": self.offer,
             "language": self.language,
             "misses": self.misses,
+            "previous": self.previous,
         }
         return {key: value for key, value in full.items() if value}
 
@@ -145,6 +156,8 @@ class Act:
 
     id: str
     entry: Entry | None = None
+    about: str | None = None
+    """The superlative it is asked of: `cheapest_package`, `dearest_package` or `popular_package`."""
 
 
 def _text(value: object) -> str | None:
@@ -155,15 +168,19 @@ def clauses(sentence: Sentence) -> list[tuple[str, ...]]:
     """A sentence cut before question words, so that two questions without a full stop are two."""
     parts: list[tuple[str, ...]] = []
     start = 0
-    words = sentence.words
-    for index in range(2, len(words)):
-        cut = words[index] in _QUESTION_WORDS and words[index - 1] not in _BEFORE_QUESTION_WORD
-        joined = words[index - 1] in _JOINS and index - start > 2
-        if cut and (joined or index - start >= 3) and len(words) - index >= 2:
-            parts.append(words[start:index])
-            start = index
+    words, commas = sentence.words, sentence.commas
+    for index in range(1, len(words)):
+        if words[index] not in _QUESTION_WORDS or len(words) - index < 2:
+            continue
+        if words[index] == "do" and words[index + 1] not in _ENGLISH_PERSONS:
+            continue
+        at = index - 1 if words[index - 1] in _BEFORE_QUESTION_WORD else index
+        joined = words[at - 1] in _JOINS and at - start > 2
+        if at in commas or joined or (at == index and index - start >= 3):
+            parts.append(words[start:at])
+            start = at
     parts.append(words[start:])
-    return parts
+    return [part for part in parts if part]
 
 
 def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decided: bool) -> list[Act]:
@@ -182,8 +199,12 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
             return [
                 Act("off_topic", strongest.entry if strongest.entry.id == "off_topic" else _entry(hits, "off_topic"))
             ]
-    listed = [Act(hit.entry.id, hit.entry) for hit in hits if hit.entry.id != "off_topic"]
+    listed = [Act(hit.entry.id, hit.entry, hit.about) for hit in hits if hit.entry.id != "off_topic"]
     listed = _resolve(listed, found)
+    if found.home.price_claimed and found.named.packages and not _PRICE_ACTS & {act.id for act in listed}:
+        listed = [Act("quote"), *(act for act in listed if act.id not in _SOCIAL)]
+    if found.home.area_odd is not None:
+        listed = [*(act for act in listed if act.id not in _PRICE_ACTS), Act("area_odd")]
     business = [act for act in listed if act.id not in _SOCIAL]
     implied = _implied(text, found, state)
     if business:
@@ -198,7 +219,9 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
         return listed[:1]
     if decided:
         return []
-    return _small(text, found, state)
+    if state.asked == "consent" and any(sentence.question for sentence in text.sentences):
+        return [Act("consent_info")]
+    return _small(text, found, state) or _alike(text, retriever)
 
 
 def _also(business: list[Act], implied: Act, *, several: bool) -> list[Act]:
@@ -251,8 +274,28 @@ def _halves(words: tuple[str, ...], retriever: Retriever) -> list[tuple[str, ...
 
 
 def _best(retriever: Retriever, words: tuple[str, ...]) -> Hit | None:
-    hits = retriever.search(words)
-    return hits[0] if hits and hits[0].score >= _THRESHOLD * min(1.0, hits[0].entry.weight) else None
+    """The entry that a clause is about; of "how long is the design in the cheapest one?" it is the design."""
+    found = retriever.search(words)
+    hits = [hit for hit in found if hit.score >= _THRESHOLD * min(1.0, hit.entry.weight)]
+    if not hits:
+        return None
+    first = hits[0]
+    if first.entry.id == "compare_packages":
+        return next((hit for hit in hits[1:] if hit.entry.topic is not None), first)
+    if first.entry.id in _SUPERLATIVES:
+        attribute = next((hit for hit in hits[1:] if hit.entry.topic is not None or hit.entry.id == "lead_time"), None)
+        return first if attribute is None else replace(attribute, about=first.entry.id)
+    return first
+
+
+def _alike(text: Text, retriever: Retriever) -> list[Act]:
+    """Without a cue, the entry with a phrasing that is much alike, if no other comes near it."""
+    for sentence in text.sentences[:3]:
+        hits = retriever.search(sentence.words)
+        near = len(hits) > 1 and hits[1].score > hits[0].score - _LEAD
+        if len(sentence.words) > 1 and hits and hits[0].score >= _ALIKE and not near:
+            return [Act(hits[0].entry.id, hits[0].entry)]
+    return []
 
 
 def _resolve(listed: list[Act], found: Found) -> list[Act]:
@@ -264,8 +307,12 @@ def _resolve(listed: list[Act], found: Found) -> list[Act]:
     told_budget = "budget_pln" in found.changed and "package" not in found.changed
     if told_budget and not ids & {"recommend_package", "cheapest_package"}:
         listed = [Act("recommend_package"), *(act for act in listed if act.id not in {"quote", "package_list"})]
-    if len(named) < 2 and "compare_packages" in ids:
+    if len(named) + len(found.named.turned_down) < 2 and "compare_packages" in ids:
         listed = [Act("package_list") if act.id == "compare_packages" else act for act in listed]
+    if len(named) > 1 and ids & {"not_included", "scope_included", "package_details", "next_package"}:
+        listed = [Act("compare_packages"), *(act for act in listed if act.id not in _WHAT_IS_IN_IT)]
+    if named and "price_why" in ids and "quote" not in ids:
+        listed = _with(listed, "price_why", Act("quote"))
     if len(named) == 1:
         listed = [Act("package_details") if act.id == "package_list" else act for act in listed]
     if named and "scope_included" in ids and "package_details" not in ids:
@@ -277,7 +324,7 @@ def _superseded(ids: set[str], found: Found) -> set[str]:
     """Acts that another act of the same message, or what the message tells, makes idle."""
     changed = found.changed
     idle: set[str] = set()
-    ranked = ids & {"cheapest_package", "dearest_package", "compare_packages"}
+    ranked = ids & {"cheapest_package", "dearest_package", "compare_packages", "price_difference"}
     extra = ids & _PRICED and "area_m2" not in changed
     chooses = "recommend_package" in ids and "package" not in changed
     lists = "package_list" in ids and not changed & {"area_m2", "package"}
@@ -349,7 +396,12 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
     return []
 
 
-def wish(text: Text) -> str | None:
+def cheaper(text: Text) -> bool:
+    """True when something below what was named is asked for."""
+    return _CHEAPER.search(text.joined) is not None
+
+
+def wish(text: Text) -> Wish | None:
     """What a visitor without a budget looks for: "rental", "wow" or nothing in particular."""
     if _RENTAL.search(text.joined):
         return "rental"

@@ -1,72 +1,121 @@
-"""One turn from start to end: read, guard, understand, answer. Deterministic; loads its knowledge once."""
+"""One turn from start to end: read, guard, understand, answer. Deterministic for one knowledge."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from app.engine import answers, compose, consent, dialog, guards, language, normalise, scoring
+from app.engine import answers, compose, consent, dialog, guards, knowledge_files, language, normalise, scoring
 from app.engine import followup as followup_texts
-from app.engine import knowledge as knowledge_files
 from app.engine.compose import Voice
 from app.engine.consent import Stated
 from app.engine.contacts import Closing, closing
 from app.engine.dialog import Act, State
 from app.engine.followup import MailWords
-from app.engine.knowledge import Knowledge
+from app.engine.knowledge import FirmFile, Knowledge
+from app.engine.lexicon import Lexicon
 from app.engine.parts import Context, Part
 from app.engine.quote import area_is_sane
 from app.engine.retrieval import Retriever
 from app.engine.rights import decision_parts, forget, guard_part
+from app.engine.slots.package import packages_words
+from app.engine.slots.quantities import SPOKEN, UNLIKE
 from app.engine.slots.reader import Found, SlotReader
 from app.engine.types import Answer, Greeting, Locale, PackageFact, PackageId, Quote, Reply, Slots, Turn
 
 
+class UnknownPackageError(ValueError):
+    """There is no such package."""
+
+
+class AreaError(ValueError):
+    """An area that the firm does not quote. The message names the limits."""
+
+
+_LONG_PLACE = 7
+"""Towns with shorter names are too near to other words for their slips to be undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mind:
+    """Everything made from one state of the knowledge. A turn uses one from its first word to its last."""
+
+    lexicon: Lexicon
+    retriever: Retriever
+    reader: SlotReader
+    corrector: normalise.Corrector
+
+    @classmethod
+    def of(cls, knowledge: Knowledge) -> "_Mind":
+        retriever = Retriever(knowledge.faq.entries, packages_words(knowledge.packages.packages))
+        reader = SlotReader(knowledge)
+        words = {normalise.fold(word) for word in knowledge.faq.vocabulary} | packages_words(
+            knowledge.packages.packages
+        )
+        places = {word for form in reader.cities.forms for word in form.split()}
+        names = {normalise.fold(name) for name in knowledge.names.first_names}
+        corrector = normalise.Corrector(
+            words | SPOKEN | {place for place in places if len(place) >= _LONG_PLACE},
+            retriever.vocabulary - places - names,
+            retriever.stems | places | names | UNLIKE | set(knowledge.names.not_names),
+        )
+        return cls(Lexicon.of(knowledge), retriever, reader, corrector)
+
+
 class Engine:
-    """Answers messages from its knowledge. Immutable after loading, safe to share between tasks and threads."""
+    """Answers messages from its knowledge, which can be exchanged while it answers. For one process, any thread."""
 
     def __init__(self, knowledge: Knowledge) -> None:
         """Build the tables that every turn reads."""
-        self._knowledge = knowledge
-        self._retriever = Retriever(knowledge.faq.entries)
-        self._reader = SlotReader(knowledge)
-        known = {normalise.fold(word) for word in knowledge.faq.vocabulary}
-        places = {word for form in self._reader.cities.forms for word in form.split()}
-        names = {normalise.fold(name) for name in knowledge.names.first_names}
-        self._corrector = normalise.Corrector(known, self._retriever.stems | places | names)
+        self._mind = _Mind.of(knowledge)
 
     @classmethod
     def load(cls, directory: Path | None = None) -> "Engine":
         """An engine over the YAML files in `directory`, by default the package's own; raises `KnowledgeError`."""
         return cls(knowledge_files.load(directory))
 
+    def learn(self, knowledge: Knowledge) -> None:
+        """Answer from other knowledge, beginning with the next message. Building its tables takes a moment of CPU."""
+        self._mind = _Mind.of(knowledge)
+
+    @property
+    def firm(self) -> FirmFile:
+        """Who speaks."""
+        return self._mind.lexicon.knowledge.firm
+
+    def _voice(self, locale: Locale, now: datetime) -> Voice:
+        return Voice(self._mind.lexicon, locale, now)
+
     def greeting(self, locale: Locale, now: datetime) -> Greeting:
         """The first words of a conversation, with the disclosure that an automated assistant speaks."""
-        voice = Voice(self._knowledge, locale, now)
+        voice = self._voice(locale, now)
         return Greeting(
             voice.say("greeting"), voice.say("disclosure"), voice.chips("qr_quote", "qr_packages", "qr_booking")
         )
 
     def packages(self, locale: Locale, now: datetime) -> list[PackageFact]:
         """Every package with its price on the day of `now`, cheapest first."""
-        return compose.package_facts(Voice(self._knowledge, locale, now))
+        return compose.package_facts(self._voice(locale, now))
 
     def quote(self, *, area_m2: Decimal, package: PackageId, locale: Locale, now: datetime) -> Quote:
-        """An estimate at the prices of the day of `now`; `ValueError` for an area outside what the firm quotes."""
-        if not area_is_sane(self._knowledge.prices, area_m2):
-            msg = (
-                f"area must be between {self._knowledge.prices.min_area_m2} and {self._knowledge.prices.max_area_m2} m2"
-            )
-            raise ValueError(msg)
-        return compose.quote(Voice(self._knowledge, locale, now), package, area_m2)
+        """An estimate at the prices of the day of `now`. Raises `AreaError` and `UnknownPackageError`."""
+        voice = self._voice(locale, now)
+        prices = voice.knowledge.prices
+        if package not in voice.lexicon.packages:
+            msg = f"there is no such package; there are {', '.join(voice.order)}"
+            raise UnknownPackageError(msg)
+        if not area_is_sane(prices, area_m2):
+            msg = f"area must be between {prices.min_area_m2} and {prices.max_area_m2} m2"
+            raise AreaError(msg)
+        return compose.quote(voice, package, area_m2)
 
     def followup(self, number: int, *, slots: Slots, locale: Locale, now: datetime) -> str:
         """The n-th message to somebody whose conversation went quiet, at the prices of the day of `now`."""
-        return followup_texts.text(Voice(self._knowledge, locale, now), number, slots)
+        return followup_texts.text(self._voice(locale, now), number, slots)
 
     def followup_mail(self, number: int | None, *, locale: Locale, now: datetime) -> MailWords:
         """What a mail says around the n-th follow-up, or around words that a person wrote (None)."""
-        return followup_texts.mail_words(Voice(self._knowledge, locale, now), number)
+        return followup_texts.mail_words(self._voice(locale, now), number)
 
     def score(self, slots: Slots, *, messages: int) -> int:
         """How promising the lead is, 0 to 100."""
@@ -74,18 +123,28 @@ class Engine:
 
     def answer(self, turn: Turn) -> Answer:
         """The reply to one message. Never raises for any text, and always says something."""
-        text = normalise.read(turn.text, self._corrector)
-        state = State.load(turn.memory)
+        mind = self._mind
+        text = normalise.read(turn.text, mind.corrector)
+        state = State.load(turn.memory, mind.lexicon.packages)
         spoken: Locale = "en" if state.language == "en" else "pl" if state.language == "pl" else turn.locale
         locale = language.detect(text, before=spoken)
-        voice = Voice(self._knowledge, locale, turn.now)
+        voice = Voice(mind.lexicon, locale, turn.now)
         guard = guards.find(text)
-        found = self._read(text, turn, state, guard)
+        found = _read(mind.reader, text, turn, state, guard)
         stated = (
             Stated() if guard == "injection" else consent.read(text, state.purposes if state.asked == "consent" else ())
         )
         contact = next((d.granted for d in stated.decisions if d.purpose == "rodo"), turn.consent_contact)
-        context = Context(voice, found.slots, found, state, dialog.wish(text), contact)
+        context = Context(
+            voice,
+            found.slots,
+            found,
+            state,
+            dialog.wish(text),
+            contact,
+            _previous(turn, state, found),
+            dialog.cheaper(text),
+        )
         parts = decision_parts(voice, stated, found.slots)
         listed: list[Act] = []
         if guard is not None and not (stated.decisions and guard == "erasure"):
@@ -94,7 +153,7 @@ class Engine:
             context = replace(context, slots=found_slots)
             listed.append(Act(guard))
         else:
-            listed = dialog.acts(text, self._retriever, found, state, decided=bool(stated.decisions))
+            listed = dialog.acts(text, mind.retriever, found, state, decided=bool(stated.decisions))
             if listed and listed[0].id == "off_topic":
                 context = replace(context, slots=replace(found.slots, city=turn.slots.city))
             parts.extend(answers.answer(act, context) for act in listed)
@@ -102,14 +161,6 @@ class Engine:
         slots = next((part.slots for part in parts if part.slots is not None), context.slots)
         end = closing(turn, voice, found, stated, slots, contact, {act.id for act in listed})
         return self._answer(locale, parts, slots, stated, listed, end, context)
-
-    def _read(self, text: normalise.Text, turn: Turn, state: State, guard: str | None) -> Found:
-        found = self._reader.read(text, turn.slots, asked=state.asked, listed=state.listed, bare_area=state.prices)
-        if guard == "injection":
-            return replace(found, slots=turn.slots, changed=frozenset())
-        if guard == "erasure":
-            return replace(found, slots=forget(text, turn.slots), changed=frozenset())
-        return found
 
     def _answer(
         self,
@@ -130,7 +181,7 @@ class Engine:
         if not replies:
             replies = [Reply("text", context.voice.say("ack"))]
         intents = tuple(dict.fromkeys([*(["consent"] if stated.decisions else []), *(act.id for act in listed)]))
-        memory = _remember(context.state, parts, listed, end, locale, missed=missed)
+        memory = _remember(context.state, parts, listed, end, locale, missed=missed, previous=context.previous)
         return Answer(
             replies=tuple(replies),
             slots=slots,
@@ -142,8 +193,29 @@ class Engine:
         )
 
 
+def _read(reader: SlotReader, text: normalise.Text, turn: Turn, state: State, guard: str | None) -> Found:
+    found = reader.read(text, turn.slots, asked=state.asked, listed=state.listed, bare_area=state.prices)
+    if guard == "injection":
+        return replace(found, slots=turn.slots, changed=frozenset())
+    if guard == "erasure":
+        return replace(found, slots=forget(text, turn.slots), changed=frozenset())
+    return found
+
+
+def _previous(turn: Turn, state: State, found: Found) -> PackageId | None:
+    before = turn.slots.package
+    return state.previous if before in (None, found.slots.package) else before
+
+
 def _remember(
-    state: State, parts: list[Part], listed: list[Act], end: Closing, locale: Locale, *, missed: bool
+    state: State,
+    parts: list[Part],
+    listed: list[Act],
+    end: Closing,
+    locale: Locale,
+    *,
+    missed: bool,
+    previous: PackageId | None,
 ) -> State:
     """What the next turn needs: the question asked, the list shown, the topic, the recommendation."""
     asks = next((part.asks for part in reversed(parts) if part.asks is not None), None)
@@ -165,4 +237,5 @@ def _remember(
         offer=next((part.offer for part in parts if part.offer is not None), None),
         language=locale,
         misses=min(state.misses + 1, 9) if missed else 0,
+        previous=previous,
     )

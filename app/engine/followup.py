@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from app.engine import compose
 from app.engine.compose import Voice
-from app.engine.knowledge import FollowupFile, FollowupStep
-from app.engine.quote import area_is_sane, price_on
+from app.engine.knowledge import FollowupFile, FollowupStep, Local
+from app.engine.quote import area_is_sane
 from app.engine.types import Slots
 
 
@@ -28,11 +28,12 @@ class MailWords:
 def text(voice: Voice, number: int, slots: Slots) -> str:
     """The n-th follow-up, ending with how to refuse further ones. Numbers beyond the last text repeat its words."""
     words = voice.knowledge.followups
-    filled = voice.fill(
+    filled = _filled(
+        voice,
         _step(words, number).text,
         talk=words.talk[slots.property_type or "unknown"].get(voice.locale),
         where=_where(voice, slots.city),
-        price=voice.fill(words.dated, date=f"{voice.day:%d.%m.%Y}", price=_price(voice, slots)),
+        price=_filled(voice, words.dated, date=f"{voice.day:%d.%m.%Y}", price=_price(voice, slots)),
     )
     return f"{filled}\n\n{refusal(voice)}"
 
@@ -42,11 +43,11 @@ def mail_words(voice: Voice, number: int | None) -> MailWords:
     words = voice.knowledge.followups
     subject = words.mail.subject if number is None else _step(words, number).subject
     return MailWords(
-        subject=voice.fill(subject),
-        why=voice.fill(words.mail.why),
+        subject=_filled(voice, subject),
+        why=_filled(voice, words.mail.why),
         refuse=refusal(voice),
-        unsubscribe=voice.fill(words.mail.unsubscribe),
-        book=voice.fill(words.mail.book),
+        unsubscribe=_filled(voice, words.mail.unsubscribe),
+        book=_filled(voice, words.mail.book),
         booking=voice.knowledge.firm.facts["booking"],
     )
 
@@ -54,7 +55,7 @@ def mail_words(voice: Voice, number: int | None) -> MailWords:
 def refusal(voice: Voice) -> str:
     """How to say no, in words that the chat understands."""
     words = voice.knowledge.followups
-    return voice.fill(words.refuse, refusal=words.refusal.get(voice.locale))
+    return _filled(voice, words.refuse, refusal=words.refusal.get(voice.locale))
 
 
 def _step(words: FollowupFile, number: int) -> FollowupStep:
@@ -69,12 +70,14 @@ def _where(voice: Voice, name: str | None) -> str:
 
 
 def _price(voice: Voice, slots: Slots) -> str:
-    prices = voice.knowledge.prices
-    if slots.area_m2 is not None and area_is_sane(prices, slots.area_m2):
-        package = slots.package or voice.knowledge.packages.most_chosen
+    if slots.area_m2 is not None and area_is_sane(voice.knowledge.prices, slots.area_m2):
+        package = slots.package or voice.lexicon.most_chosen
         reply = compose.quote_reply(voice, [package], slots.area_m2, slots.property_type)
         return reply.text
     if slots.package is not None:
         return compose.price_only(voice, slots.package)
-    cheapest = min(voice.knowledge.packages.packages, key=lambda item: price_on(prices, item.id, voice.day).per_m2)
-    return compose.price_only(voice, cheapest.id)
+    return compose.price_only(voice, min(voice.order, key=lambda package: voice.row(package).per_m2))
+
+
+def _filled(voice: Voice, local: Local, **values: object) -> str:
+    return local.get(voice.locale).format_map({**voice.knowledge.facts, **values})

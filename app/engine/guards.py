@@ -9,8 +9,8 @@ Guard = Literal["erasure", "access", "injection", "abuse", "human"]
 
 _ERASE = re.compile(
     r"\b(?:usun\w*|skasuj\w*|kasuj\w*|skasow\w*|wymaz\w*|zapomn(?:ij|ijcie|ienia)|wykasuj\w*|zniszcz\w*|wyczysc\w*|delete|erase|forget|remove|wipe)\b"
-    r"(?:\W+\w+){0,5}?\W+(?:dan(?:e|ych)|informacj\w*|rozmow\w*|konwersacj\w*|histori\w*|czat\w*|chat\w*|mnie|numer\w*|telefon\w*|mail\w*|e-mail\w*|wszystko|konto|data|details|"
-    r"everything|conversation|me|number|account|information)\b|prawo do (?:bycia zapomnian\w*|usuniecia)|right to be forgotten|(?:dan(?:e|ych)|data)(?:\W+\w+){0,4}?\W+(?:usun\w*|skasow\w*|deleted|erased|removed)\b"
+    r"(?:\W+\w+){0,5}?\W+(?:dan(?:e|ych)|informacj\w*|rozmow\w*|konwersacj\w*|histori\w*|czat\w*|chat(?!gpt)\w*|mnie|numer\w*|telefon\w*|mail\w*|e-mail\w*|wszystko|konto|data|details|"
+    r"everything|conversation|me|number|account|information)\b|praw\w{1,2} do (?:bycia zapomnian\w*|usuniecia)|right to be forgotten|(?:dan(?:e|ych)|data)(?:\W+\w+){0,4}?\W+(?:usun\w*|skasow\w*|deleted|erased|removed)\b"
 )
 _NOT_ERASE = re.compile(
     r"usun\w* (?:mnie )?z (?:list|mail|newsl|baz\w* mail)|remove me from (?:the |your )?(?:mail|list|newsl)|usuwa\w* (?:scian|drzwi)|usuniecie? scian"
@@ -27,8 +27,10 @@ _INJECTION = re.compile(
     r"klucz\w* (?:api|dostep\w*|do api|openai)|api.?key\w*|connection string|haslo do|hasla do|has(?:lo|la) (?:admin|bazy|root)\w*|password\w*|zmienn\w* srodowisk\w*|env(?:ironment)? variables?|database_url|secret.?key|"
     r"jailbreak\w*|dan mode|developer mode|tryb\w* (?:deweloper\w*|programist\w*|debug\w*|admin\w*)|debug mode|do anything now|drop table|union select|select \* from|or 1\s?=\s?1|rm -rf|"
     r"lead.?score|score leada|baz\w* (?:klient\w*|danych|lead\w*)|dane (?:innych|pozostalych|poprzedni\w*|ostatni\w*) klient\w*|(?:dane|numery?|telefon\w*|maile|adresy|list\w*|nazwisk\w*|imiona) (?:\w+ )?(?:innych |poprzednich |waszych |ostatnich )?(?:klientow|klienta|klientki|uzytkownikow|leadow)|"
+    r"(?:poprzedni|ostatni|inny|inni|inna|inne)\w* (?:klien|uzytkown|rozmowc|lead)\w*(?:\W+\w+){0,4}?\W+(?:numer\w*|telefon\w*|mail\w*|nazw\w*|imie|adres\w*|dane|kupil\w*|zaplacil\w*|podal\w*|pisal\w*|mowil\w*)|"
+    r"(?:numer\w*|telefon\w*|mail\w*|nazwisk\w*|imie|adres\w*|dane|rozmow\w*|ile|co|kto)(?:\W+\w+){0,4}?\W+(?:poprzedni|ostatni)\w* (?:klien|uzytkown|rozmowc|lead)\w*|"
     r"(?:other|previous|last|another) (?:customer|client|user|visitor)s?'?s? (?:data|phone|email|number|detail|name|conversation)\w*|(?:customer|client|user) (?:list|database|data))\b"
-    r"|\b(?:od teraz|from now on|you are now|jestes teraz|teraz jestes|udawaj|pretend|zachowuj sie jak|act as|wciel sie|odgrywaj|roleplay|mow jak|talk like|speak like|wyobraz sobie ze jestes)\b(?:\W+\w+){0,3}?\W*(?:jestes|badz|pirat\w*|robot\w*|czlowiek\w*|ekspert\w*|kucharz\w*|lekarz\w*|pirate\w*|postac\w*|ze jestes|you are|to be|as|a|an|jako|szef\w*|admin\w*|dyrektor\w*|prezes\w*|rola|ai|bot\w*|gpt)\b"
+    r"|\b(?:od teraz|from now on|you are now|jestes teraz|teraz jestes|udawaj|pretend|zachowuj sie jak|(?:dzialaj|pracuj|odpowiadaj|pisz) jako?|act as|wciel sie|odgrywaj|roleplay|mow jak|talk like|speak like|wyobraz sobie ze jestes)\b(?:\W+\w+){0,3}?\W*(?:jestes|badz|pirat\w*|robot\w*|czlowiek\w*|ekspert\w*|kucharz\w*|lekarz\w*|pirate\w*|postac\w*|ze jestes|you are|to be|as|a|an|jako|szef\w*|admin\w*|chatgpt|dyrektor\w*|prezes\w*|rola|ai|bot\w*|gpt)\b"
     r"|(?:^|\n|\s)(?:system|assistant|developer)\s?:|<\s?/?\s?(?:script|system|iframe|img)|\[(?:system|inst)\]|\{\{|\$\{|\b(?:potwierdz|confirm)\w*\b(?:\W+\w+){0,3}?\W+(?:kosztuj\w*|cen\w*|costs?|price|za darmo|gratis|free|rabat\w*)\b"
     r"|\b(?:przetlumacz|powtorz|wypisz|wyswietl|print|repeat|reveal|show|translate)\w*\b(?:\W+\w+){0,4}?\W+(?:powyzej|above|prompt\w*|instrukcj\w*|instructions)\b"
 )
@@ -37,7 +39,7 @@ _ABUSE = re.compile(
     r"gowno\w*|gowniany|oszus[ctz]\w*|zlodziej\w*|zlodziej|naciagacz\w*|durn\w*|fuck\w*|shit\w*|bitch\w*|asshole\w*|moron\w*|stupid bot|you suck|dumb\w*|cunt\w*|bastard\w*|scammers?|crooks?)\b"
 )
 _HUMAN = re.compile(
-    r"\b(?:czlowiek\w*|konsultant\w*|doradc\w*|pracownik\w*|konsultantk\w*|handlowc\w*|handlowiec|operator\w*|human|real person|agent|advisor|adviser|representative|someone real|zywa osob\w*|zywym czlowiekiem|kims (?:zywym|prawdziwym)|kierownik\w*|menedzer\w*|manager\w*|szef\w*)\b"
+    r"\b(?:czlowiek\w*|konsultant\w*|doradc\w*|pracownik\w*|konsultantk\w*|handlowc\w*|handlowiec|operator\w*|human|real person|agent|advisor|adviser|representative|someone real|zyw\w{1,3} (?:osob|czlowiek)\w*|(?:kims|kogos) (?:zyw|prawdziw)\w+|kims z (?:firmy|biura|was)|kierownik\w*|menedzer\w*|manager\w*|szef\w*)\b"
 )
 _HUMAN_WISH = re.compile(
     r"\b(?:rozmaw\w*|porozmaw\w*|pogad\w*|polacz\w*|przelacz\w*|kontakt\w*|chce|chcial\w*|prosze|poprosze|daj\w*|wole|wolalb\w*|moge|mozna|zawolaj\w*|potrzebuj\w*|speak|talk|connect|want|need|like|transfer|get me|chat with|put me)\b"
@@ -76,8 +78,8 @@ def _about_others(folded: str) -> bool:
 
 
 def _wants_human(folded: str) -> bool:
-    if _HUMAN_DIRECT.search(folded):
-        return True
     if _IS_BOT.search(folded) and not re.search(r"\b(?:chce|chcial|polacz|want|speak|talk to)\w*", folded):
         return False
+    if _HUMAN_DIRECT.search(folded):
+        return True
     return _HUMAN.search(folded) is not None and (_HUMAN_WISH.search(folded) is not None or len(folded.split()) <= 2)

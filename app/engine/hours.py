@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from app.engine.knowledge import FirmFile
+from app.engine.knowledge import FirmFile, Hours
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Weekdays (Monday is 0) in a row with the same hours, or closed all day (None)."""
+
+    first: int
+    last: int
+    hours: Hours | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +37,15 @@ def opening(firm: FirmFile, now: datetime) -> Opening:
         is_open = ahead == 0 and local.hour >= hours.opens
         return Opening(is_open, ahead, day.weekday(), hours.opens)
     return Opening(is_open=False, days_ahead=0, weekday=local.weekday(), hour=0)
+
+
+def week(firm: FirmFile) -> list[Run]:
+    """The week as runs of days that are alike."""
+    runs: list[Run] = []
+    for day in range(7):
+        hours = firm.hours.get(day)
+        if runs and runs[-1].hours == hours:
+            runs[-1] = Run(runs[-1].first, day, hours)
+        else:
+            runs.append(Run(day, day, hours))
+    return runs

@@ -1,30 +1,36 @@
-"""What the knowledge files may say: their models, their checks, and how they are read from disk once."""
+"""What the knowledge files may say, and the checks that no file passes alone. Reading them is `knowledge_files`'."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from functools import cached_property
+from string import Formatter
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from app.engine.types import Locale, PackageId
+from app.engine.types import Locale, PackageId, PropertyType
 
-_T = TypeVar("_T")
-DEFAULT_DIRECTORY = Path(__file__).with_name("knowledge")
+Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Wish = Literal["rental", "wow"]
+"""What somebody without a budget looks for: a flat to let, or one to be proud of."""
+TIMES = frozenset({"design", "works", "total"})
+"""Topics that every company has: how long the design, the works and all of it take."""
 
 
 class KnowledgeError(Exception):
     """A knowledge file is missing, is not YAML, or says something the models do not allow."""
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """A piece of a file: nothing unknown in it, nothing changed after reading."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Local(_Model):
+class Local(Model):
     """A sentence or phrase in both languages."""
 
     pl: str = Field(min_length=1)
@@ -35,10 +41,11 @@ class Local(_Model):
         return self.pl if locale == "pl" else self.en
 
 
-class Package(_Model):
+class Package(Model):
     """One package: what it is called, how visitors call it, and its attributes by topic."""
 
-    id: PackageId
+    id: Id
+    good_for: list[Wish] = []
     name: Local
     inside: Local
     """The name as it follows "in the package": inflected in Polish where it must be."""
@@ -47,21 +54,49 @@ class Package(_Model):
     bare: list[str] = []
     """Words that mean this package only when they are the whole message or a package was asked for."""
     summary: Local
-    highlights: dict[Literal["pl", "en"], list[str]]
+    highlights: dict[Locale, list[str]]
     facts: dict[str, Local]
     """Attribute by topic name: floor, tiles, design, works, total, swaps, ..."""
 
+    @field_validator("patterns")
+    @classmethod
+    def _patterns_compile(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                msg = f"{pattern!r} is no regular expression: {error}"
+                raise ValueError(msg) from error
+        return patterns
 
-class PackageFile(_Model):
+    @field_validator("highlights")
+    @classmethod
+    def _both_languages(cls, highlights: dict[Locale, list[str]]) -> dict[Locale, list[str]]:
+        if {language for language, items in highlights.items() if items} != {"pl", "en"}:
+            msg = "needs a list in pl and one in en"
+            raise ValueError(msg)
+        return highlights
+
+
+class PackageFile(Model):
     """packages.yaml."""
 
     most_chosen: PackageId
+    common: Local | None = None
+    """What every package has beside its own, after its description."""
     topics: dict[str, Local]
     """How a topic is introduced: "Floors", "Design time"."""
-    packages: list[Package]
+    packages: list[Package] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _complete(self) -> "PackageFile":
+        ids = [package.id for package in self.packages]
+        if self.most_chosen not in ids or len(set(ids)) < len(ids):
+            msg = f"ids must differ and most_chosen be one of them: {ids}"
+            raise ValueError(msg)
+        if not self.topics.keys() >= TIMES:
+            msg = f"topics must have {sorted(TIMES)}"
+            raise ValueError(msg)
         for package in self.packages:
             missing = self.topics.keys() ^ package.facts.keys()
             if missing:
@@ -70,7 +105,7 @@ class PackageFile(_Model):
         return self
 
 
-class PriceRow(_Model):
+class PriceRow(Model):
     """Gross price per square metre of one package from a day on; the latest row that has begun counts."""
 
     package: PackageId
@@ -79,30 +114,33 @@ class PriceRow(_Model):
     per_m2_max: Annotated[Decimal, Field(gt=0)] | None = None
 
 
-class BudgetRule(_Model):
+class BudgetRule(Model):
     """Up to this budget per square metre, recommend this package."""
 
     up_to: Decimal | None
     package: PackageId
 
 
-class PriceFile(_Model):
+class PriceFile(Model):
     """prices.yaml."""
 
     vat_percent: int
-    min_area_m2: Decimal
+    vat_limits_m2: dict[PropertyType, Decimal] = {}
+    """Floor area up to which the rate holds, by kind of property; a kind that is not here never has it."""
+    min_area_m2: Annotated[Decimal, Field(gt=0)]
     max_area_m2: Decimal
+    odd_budget_below: int
     budget_rules: list[BudgetRule] = Field(min_length=1)
     rows: list[PriceRow] = Field(min_length=1)
 
 
-class Entry(_Model):
+class Entry(Model):
     """One thing visitors ask: how to recognise it and, unless code composes the answer, what to say."""
 
-    id: str
+    id: Id
     cues: list[str] = []
     """Word stems that must all be there, in any order; `a|b` either, `!a` none, `a.` the whole word."""
-    phrasings: dict[Literal["pl", "en"], list[str]] = {}
+    phrasings: dict[Locale, list[str]] = {}
     answer: Local | None = None
     topic: str | None = None
     """An attribute of the packages that answers this, see `PackageFile.topics`."""
@@ -124,15 +162,24 @@ class Entry(_Model):
         return cues
 
 
-class FaqFile(_Model):
-    """faq.yaml."""
+class FaqFile(Model):
+    """acts.yaml and faq.yaml."""
 
     vocabulary: list[str] = []
     """Words that a typing slip may be corrected to."""
     entries: list[Entry]
 
+    @model_validator(mode="after")
+    def _ids_differ(self) -> "FaqFile":
+        ids = [entry.id for entry in self.entries]
+        twice = sorted({one for one in ids if ids.count(one) > 1})
+        if twice:
+            msg = f"more than one entry is called {', '.join(twice)}"
+            raise ValueError(msg)
+        return self
 
-class City(_Model):
+
+class City(Model):
     """A place: its name, how it is said after "in", its inflected forms (folded), and whether we work there."""
 
     name: str
@@ -141,50 +188,80 @@ class City(_Model):
     served: bool = False
 
 
-class CityFile(_Model):
+class CityFile(Model):
     """cities.yaml."""
 
     cities: list[City]
 
 
-class NameFile(_Model):
+class NameFile(Model):
     """names.yaml: first names as written, and words that follow "jestem" without being a name."""
 
     first_names: list[str]
     not_names: list[str]
 
 
-class Hours(_Model):
+class Hours(Model):
     """Opening hours of one weekday (Monday is 0), whole hours."""
 
-    opens: int
-    closes: int
+    opens: Annotated[int, Field(ge=0, le=23)]
+    closes: Annotated[int, Field(ge=1, le=24)]
+
+    @model_validator(mode="after")
+    def _opens_first(self) -> "Hours":
+        if self.opens >= self.closes:
+            msg = "opens must be before closes"
+            raise ValueError(msg)
+        return self
 
 
-class Office(_Model):
+class Office(Model):
     """An office and where it is."""
 
     city: str
     address: Local
 
 
-class FirmFile(_Model):
+class FirmFile(Model):
     """firm.yaml: the company's own facts, used as placeholders in answers."""
 
     timezone: str
-    hours: dict[int, Hours]
+    hours: dict[Annotated[int, Field(ge=0, le=6)], Hours] = Field(min_length=1)
     offices: list[Office]
+    area: Local
+    """Where the firm works, as it tells it."""
+    spoken: list[str] = []
+    """The firm's name, folded, where it could be read as something else."""
     facts: dict[str, str]
 
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            msg = f"no time zone {zone!r}"
+            raise ValueError(msg) from error
+        return zone
 
-class FollowupStep(_Model):
+    @field_validator("facts")
+    @classmethod
+    def _who_and_how(cls, facts: dict[str, str]) -> dict[str, str]:
+        missing = {"firm", "legal_name", "phone", "mail", "booking"} - facts.keys()
+        if missing:
+            msg = f"needs {', '.join(sorted(missing))}"
+            raise ValueError(msg)
+        return facts
+
+
+class FollowupStep(Model):
     """The words of the n-th follow-up."""
 
     subject: Local
     text: Local
 
 
-class FollowupMail(_Model):
+class FollowupMail(Model):
     """What stands around a follow-up in a mail."""
 
     subject: Local
@@ -194,7 +271,7 @@ class FollowupMail(_Model):
     book: Local
 
 
-class FollowupFile(_Model):
+class FollowupFile(Model):
     """followups.yaml."""
 
     talk: dict[Literal["apartment", "house", "commercial", "unknown"], Local]
@@ -219,8 +296,19 @@ class FollowupFile(_Model):
         return self
 
 
-class Knowledge(_Model):
-    """Everything the engine knows, validated."""
+class TemplateFile(Model):
+    """templates.yaml."""
+
+    templates: dict[str, Local]
+
+
+def holes(text: str) -> frozenset[str]:
+    """The names in braces that have to be filled. Raises `ValueError` for text that nothing can fill."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(text) if name is not None)
+
+
+class Knowledge(Model):
+    """Everything the engine knows, checked as a whole."""
 
     packages: PackageFile
     prices: PriceFile
@@ -231,92 +319,64 @@ class Knowledge(_Model):
     followups: FollowupFile
     templates: dict[str, Local]
 
+    @cached_property
+    def facts(self) -> dict[str, str]:
+        """What any text may name in braces."""
+        prices = self.prices
+        limits = {
+            f"vat_{'flat' if kind == 'apartment' else kind}_m2": f"{area:f}"
+            for kind, area in prices.vat_limits_m2.items()
+        }
+        return {
+            **self.firm.facts,
+            **limits,
+            "vat": str(prices.vat_percent),
+            "min_area": f"{prices.min_area_m2:f}",
+            "max_area": f"{prices.max_area_m2:f}",
+        }
+
     @model_validator(mode="after")
     def _consistent(self) -> "Knowledge":
+        ids = {package.id for package in self.packages.packages}
         for entry in self.faq.entries:
             if entry.topic is not None and entry.topic not in self.packages.topics:
                 msg = f"faq entry {entry.id}: no such topic {entry.topic!r}"
                 raise ValueError(msg)
-        priced = {row.package for row in self.prices.rows}
-        for package in self.packages.packages:
-            if package.id not in priced:
-                msg = f"package {package.id} has no price row"
-                raise ValueError(msg)
-            for pattern in package.patterns:
-                re.compile(pattern)
+        named = {row.package for row in self.prices.rows} | {rule.package for rule in self.prices.budget_rules}
+        strangers = sorted(named - ids)
+        if strangers:
+            msg = f"prices: no such package {', '.join(strangers)}"
+            raise ValueError(msg)
+        unpriced = sorted(ids - {row.package for row in self.prices.rows})
+        if unpriced:
+            msg = f"package {', '.join(unpriced)} has no price row"
+            raise ValueError(msg)
+        self._answers_can_be_filled()
         self._followups_can_be_filled()
         return self
 
+    def _answers_can_be_filled(self) -> None:
+        known = self.facts.keys() | {"opening"}
+        for entry in self.faq.entries:
+            _fillable(f"faq entry {entry.id}", entry.answer, known)
+        for office in self.firm.offices:
+            _fillable(f"office in {office.city}", office.address, frozenset())
+        _fillable("firm: area", self.firm.area, known)
+
     def _followups_can_be_filled(self) -> None:
         words = self.followups
-        facts = {**self.firm.facts, **dict.fromkeys(("talk", "where", "price", "date", "refusal"), "")}
-        texts = [words.dated, words.refuse, words.mail.why, *(step.text for step in words.steps)]
-        for text in (text for local in texts for text in (local.pl, local.en)):
-            try:
-                text.format_map(facts)
-            except (KeyError, ValueError, IndexError) as error:
-                msg = f"followups: nothing fills {error} in {text[:40]!r}"
-                raise ValueError(msg) from error
+        known = self.facts.keys() | {"talk", "where", "price", "date", "refusal"}
+        for text in (words.dated, words.refuse, words.mail.why, *(step.text for step in words.steps)):
+            _fillable("followups", text, known)
 
 
-def _construct(loader: type[yaml.SafeLoader], path: Path) -> Any:
-    try:
-        with path.open(encoding="utf-8") as file:
-            return yaml.load(file, loader)  # noqa: S506 - a safe loader, chosen by the caller
-    except OSError as error:
-        msg = f"{path.name}: {error.strerror}"
-        raise KnowledgeError(msg) from error
-    except yaml.YAMLError as error:
-        msg = f"{path.name}: {error}"
-        raise KnowledgeError(msg) from error
-
-
-def _line_of(path: Path, location: tuple[int | str, ...]) -> int | None:
-    """The line where a validation error sits, as far down as the document goes."""
-    node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    for step in location:
-        child = None
-        if isinstance(node, yaml.MappingNode):
-            child = next((value for key, value in node.value if key.value == str(step)), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            child = node.value[step]
-        if child is None:
-            break
-        node = child
-    return None if node is None else node.start_mark.line + 1
-
-
-def _read(path: Path, build: Callable[[Any], _T]) -> _T:
-    data = _construct(getattr(yaml, "CSafeLoader", yaml.SafeLoader), path)
-    try:
-        return build(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        line = _line_of(path, tuple(first["loc"]))
-        msg = f"{path.name}, line {line}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise KnowledgeError(msg) from error
-
-
-class _Templates(_Model):
-    templates: dict[str, Local]
-
-
-def load(directory: Path | None = None) -> Knowledge:
-    """Read and check the knowledge files; raises `KnowledgeError` naming the file and, where known, the line."""
-    folder = directory or DEFAULT_DIRECTORY
-    parts = {
-        "packages": _read(folder / "packages.yaml", PackageFile.model_validate),
-        "prices": _read(folder / "prices.yaml", PriceFile.model_validate),
-        "faq": _read(folder / "faq.yaml", FaqFile.model_validate),
-        "cities": _read(folder / "cities.yaml", CityFile.model_validate),
-        "names": _read(folder / "names.yaml", NameFile.model_validate),
-        "firm": _read(folder / "firm.yaml", FirmFile.model_validate),
-        "followups": _read(folder / "followups.yaml", FollowupFile.model_validate),
-        "templates": _read(folder / "templates.yaml", _Templates.model_validate).templates,
-    }
-    try:
-        return Knowledge.model_validate(parts)
-    except ValidationError as error:
-        first = error.errors()[0]
-        msg = f"{folder.name}: {first['msg']}"
-        raise KnowledgeError(msg) from error
+def _fillable(where: str, text: Local | None, known: Iterable[str]) -> None:
+    for words in () if text is None else (text.pl, text.en):
+        try:
+            unknown = holes(words) - set(known)
+        except ValueError as error:
+            msg = f"{where}: {error} in {words[:40]!r}"
+            raise ValueError(msg) from error
+        if unknown:
+            msg = f"{where}: nothing fills {', '.join(sorted(unknown))} in {words[:40]!r}"
+            raise ValueError(msg)

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 MAX_CHARS = 2000
 """Longer text is cut: compatibility normalisation can make a short message many times longer."""
@@ -38,6 +39,8 @@ _SPECIAL = {
     "«": '"',
     "»": '"',
 }
+_ENDING = 2
+"""A slip in so many last letters is an ending, which no cue looks at."""
 _MIN_CORRECTED = 5
 """Shorter words have too many neighbours to be corrected safely."""
 
@@ -48,6 +51,8 @@ class Sentence:
 
     words: tuple[str, ...]
     question: bool
+    commas: frozenset[int] = frozenset()
+    """Places in `words` that a comma stands before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Text:
     words: tuple[str, ...]
     joined: str
     sentences: tuple[Sentence, ...]
+    slips: tuple[tuple[int, int, str], ...] = ()
+    """Words of `folded` that were typed wrong: where they stand, and what was meant."""
 
     @property
     def is_empty(self) -> bool:
@@ -73,9 +80,13 @@ class Text:
 class Corrector:
     """Undoes single typing slips in words that the vocabulary nearly holds; leaves every other word alone."""
 
-    def __init__(self, words: Iterable[str], stems: Iterable[str] = ()) -> None:
-        """`words` may be corrected to; a word that begins with one of `stems` is already right."""
-        self._known = frozenset(words)
+    def __init__(self, words: Iterable[str], seen: Iterable[str] = (), stems: Iterable[str] = ()) -> None:
+        """`words` may be corrected to, and so may `seen`, but for another ending only to `words`.
+
+        A word that begins with one of `stems` is already right.
+        """
+        self._words = frozenset(words)
+        self._known = self._words | frozenset(seen)
         self._stems = frozenset(stem for stem in stems if len(stem) >= _MIN_CORRECTED)
         self._stem_lengths = tuple(sorted({len(stem) for stem in self._stems}))
         self._near: dict[str, str] = {}
@@ -93,7 +104,8 @@ class Corrector:
         for key in _deletions(word):
             found = self._near.get(key)
             if found is not None and found[0] == word[0] and _one_slip(word, found):
-                return found
+                ending = found not in self._words and found[:-_ENDING] == word[: len(found) - _ENDING]
+                return word if ending else found
         return word
 
 
@@ -125,6 +137,21 @@ def _fold_char(char: str) -> str:
     return base if len(base) == 1 else base[0]
 
 
+class _Folds(dict[int, str]):
+    """Each character's plain form, found once; the rare ones are found anew."""
+
+    def __missing__(self, code: int) -> str:
+        plain = chr(code).lower() if code < _ASCII else _fold_char(chr(code))
+        if len(self) < _MAX_FOLDS:
+            self[code] = plain
+        return plain
+
+
+_ASCII = 128
+_MAX_FOLDS = 2_000
+_FOLDED = _Folds()
+
+
 def word_set(words: str) -> frozenset[str]:
     """The words of a space-separated list."""
     return frozenset(words.split())
@@ -134,15 +161,15 @@ def fold(text: str) -> str:
     """Lower case without diacritics, one character for one character."""
     if text.isascii():
         return text.lower()
-    return "".join(char.lower() if char.isascii() else _fold_char(char) for char in text)
+    return text.translate(_FOLDED)
 
 
 def clean(text: str) -> str:
     """NFKC, format and control characters dropped, runs of white space made one, cut to `MAX_CHARS`."""
     text = unicodedata.normalize("NFKC", text[:MAX_CHARS])[:MAX_CHARS]
-    if not text.isascii():
-        text = "".join(c for c in text if unicodedata.category(c) not in {"Cf", "Cs", "Co", "Cn"})
-    text = "".join(c if c >= " " or c == "\n" else " " for c in text)
+    if not text.isprintable():
+        text = "".join(c for c in text if c.isascii() or unicodedata.category(c) not in {"Cf", "Cs", "Co", "Cn"})
+        text = "".join(c if c >= " " or c == "\n" else " " for c in text)
     return _NEWLINES.sub("\n", _SPACE.sub(" ", text)).strip()
 
 
@@ -152,15 +179,32 @@ def read(raw: str, corrector: Corrector | None = None) -> Text:
     folded = fold(cleaned)
     sentences: list[Sentence] = []
     words: list[str] = []
-    for part, question in _split(folded):
+    slips: list[tuple[int, int, str]] = []
+    for start, part, question in _split(folded):
         left = MAX_WORDS - len(words)
         if left <= 0:
             break
-        found = [_word(match.group(), corrector) for match in _WORD.finditer(part)][:left]
-        if found:
+        matches = list(islice(_WORD.finditer(part), left))
+        if matches:
+            found = [_word(match.group(), corrector) for match in matches]
             words.extend(found)
-            sentences.append(Sentence(tuple(found), question))
-    return Text(cleaned, folded, tuple(words), f" {' '.join(words)} ", tuple(sentences))
+            slips.extend(
+                (start + match.start(), start + match.end(), word)
+                for match, word in zip(matches, found, strict=True)
+                if word != match.group() and match.group() != "+"
+            )
+            commas = _commas(part, matches) if "," in part or " - " in part else frozenset()
+            sentences.append(Sentence(tuple(found), question, commas))
+    return Text(cleaned, folded, tuple(words), f" {' '.join(words)} ", tuple(sentences), tuple(slips))
+
+
+def _commas(part: str, matches: list[re.Match[str]]) -> frozenset[int]:
+    """Words that follow a comma or a dash; not the one inside a decimal number."""
+    return frozenset(
+        index
+        for index in range(1, len(matches))
+        if (gap := part[matches[index - 1].end() : matches[index].start()]) != "," and ("," in gap or " - " in gap)
+    )
 
 
 def _word(word: str, corrector: Corrector | None) -> str:
@@ -169,9 +213,17 @@ def _word(word: str, corrector: Corrector | None) -> str:
     return corrector(word) if corrector is not None else word
 
 
-def _split(folded: str) -> Iterable[tuple[str, bool]]:
+def mend(text: str, slips: Iterable[tuple[int, int, str]]) -> str:
+    """A text as long as `Text.folded` with the words that were meant; not where it was made blank."""
+    for start, end, word in reversed(list(slips)):
+        if "\x00" not in text[start:end]:
+            text = text[:start] + word + text[end:]
+    return text
+
+
+def _split(folded: str) -> Iterable[tuple[int, str, bool]]:
     start = 0
     for match in _BREAK.finditer(folded):
-        yield folded[start : match.start()], "?" in match.group()
+        yield start, folded[start : match.start()], "?" in match.group()
         start = match.end()
-    yield folded[start:], False
+    yield start, folded[start:], False

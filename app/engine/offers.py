@@ -5,12 +5,10 @@ from decimal import Decimal
 
 from app.engine import compose
 from app.engine.compose import Voice
-from app.engine.knowledge import Entry
+from app.engine.knowledge import Wish
 from app.engine.parts import Context, Part
-from app.engine.quote import amount, package_for, price_on, zloty
+from app.engine.quote import package_for, zloty
 from app.engine.types import PackageId, Reply
-
-_ODD_BUDGET = 10_000
 
 
 def quote(context: Context) -> Part:
@@ -18,7 +16,8 @@ def quote(context: Context) -> Part:
     voice, slots = context.voice, context.slots
     packages = context.found.named.packages or (() if slots.package is None else (slots.package,))
     adopted = None
-    if not packages and context.state.recommended is not None:
+    told = context.found.changed & {"area_m2", "budget_pln"}
+    if not packages and context.state.recommended is not None and not told:
         packages = (context.state.recommended,)
         adopted = replace(slots, package=packages[0])
     if slots.area_m2 is None:
@@ -32,7 +31,7 @@ def quote(context: Context) -> Part:
 def _quote_area(context: Context, area_m2: Decimal) -> Part:
     """An area without a package: from the cheapest, and the most chosen one."""
     voice = context.voice
-    cheapest, chosen = _cheapest(voice), voice.knowledge.packages.most_chosen
+    cheapest, chosen = _cheapest(voice), voice.lexicon.most_chosen
     low, mid = compose.quote(voice, cheapest, area_m2), compose.quote(voice, chosen, area_m2)
     text = voice.say(
         "quote_area",
@@ -43,8 +42,8 @@ def _quote_area(context: Context, area_m2: Decimal) -> Part:
         mid_name=mid.package_name,
     )
     data = {"quotes": [compose.quote_data(low), compose.quote_data(mid)]}
-    full = f"{text} {voice.say('assumptions')} {voice.say('ask_package')}"
-    return Part(Reply("quote", full, data), asks="package", listed=package_order(voice))
+    full = f"{text} {voice.say('assumptions')} {voice.say('ask_package', choices=voice.choices)}"
+    return Part(Reply("quote", full, data), asks="package", listed=voice.order)
 
 
 def _price(context: Context, packages: tuple[PackageId, ...]) -> Part:
@@ -54,14 +53,14 @@ def _price(context: Context, packages: tuple[PackageId, ...]) -> Part:
         text = " ".join(compose.price_only(voice, package) for package in packages)
     else:
         cheapest = _cheapest(voice)
-        row = price_on(voice.knowledge.prices, cheapest, voice.day)
+        row = voice.row(cheapest)
         text = voice.say("price_start", package=voice.name(cheapest), price=zloty(row.per_m2))
     return Part(Reply("text", f"{text} {voice.say('ask_area')}"), asks="area_m2")
 
 
 def package_list(context: Context) -> Part:
     """All packages; the numbered list can be pointed into by the next message."""
-    return Part(compose.package_list(context.voice), asks="package", listed=package_order(context.voice))
+    return Part(compose.package_list(context.voice), asks="package", listed=context.voice.order)
 
 
 def package_details(context: Context) -> Part:
@@ -81,14 +80,13 @@ def package_details(context: Context) -> Part:
 def _scope(context: Context) -> Part:
     """What every package has, when none is named."""
     voice = context.voice
-    entry = faq_entry(voice, "scope_included")
-    text = voice.say("fallback") if entry.answer is None else voice.fill(entry.answer)
+    text = voice.answer_of("scope_included") or voice.say("fallback")
     return Part(Reply("text", text, None, voice.chips("qr_packages", "qr_quote")))
 
 
 def compare_packages(context: Context) -> Part:
     """Packages side by side, with quotes when the area is known."""
-    packages = context.found.named.packages
+    packages = (*context.found.named.packages, *context.found.named.turned_down)
     if len(packages) < 2:
         return package_list(context)
     reply = compose.compare(context.voice, packages)
@@ -98,11 +96,33 @@ def compare_packages(context: Context) -> Part:
     return Part(Reply("quote", f"{reply.text}\n{found.text}", found.data), asks="package", listed=packages)
 
 
+def price_difference(context: Context) -> Part:
+    """How much one package costs more or less than another: the two named, or this choice and the one before."""
+    voice, area_m2 = context.voice, context.slots.area_m2
+    named = (*context.found.named.packages, *context.found.named.turned_down)
+    one, other = named[:2] if len(named) > 1 else (context.slots.package, context.previous)
+    if one is None or other is None or one == other:
+        discount = voice.answer_of("discount")
+        return quote(context) if discount is None else Part(Reply("text", discount))
+    area = area_m2 or Decimal(1)
+    mine, theirs = voice.amount(one, area).total, voice.amount(other, area).total
+    text = voice.say(
+        "difference_less" if mine < theirs else "difference_more",
+        package=voice.name(one),
+        other=voice.name(other),
+        area=voice.area(area),
+        gap=zloty(abs(mine - theirs)),
+        total=zloty(mine),
+        other_total=zloty(theirs),
+    )
+    return Part(Reply("text", f"{text} {voice.say('assumptions')}"), offer="booking")
+
+
 def cheapest_package(context: Context) -> Part:
     """The cheapest package and nothing about the others."""
     voice = context.voice
     cheapest = _cheapest(voice)
-    row = price_on(voice.knowledge.prices, cheapest, voice.day)
+    row = voice.row(cheapest)
     text = voice.say("cheapest", package=voice.name(cheapest), price=zloty(row.per_m2), summary=voice.summary(cheapest))
     if context.slots.area_m2 is None:
         return Part(Reply("text", f"{text} {voice.say('ask_area')}"), asks="area_m2", recommended=cheapest)
@@ -110,25 +130,53 @@ def cheapest_package(context: Context) -> Part:
     return Part(Reply("quote", f"{text} {found.text}", found.data, found.quick_replies), recommended=cheapest)
 
 
-def dearest_package(context: Context) -> Part:
-    """The highest standard there is."""
+def next_package(context: Context) -> Part:
+    """One step below or above the package in question, by price."""
     voice = context.voice
-    row = price_on(voice.knowledge.prices, "premium", voice.day)
-    text = voice.say(
-        "dearest",
-        premium=voice.name("premium"),
-        price=zloty(row.per_m2),
-        individual=voice.name("individual"),
-        range=voice.price_of("individual"),
+    ranked = sorted(voice.order, key=lambda package: voice.row(package).per_m2_max or voice.row(package).per_m2)
+    here = ranked.index(context.packages[0]) if context.packages else None
+    if here is None:
+        return package_list(context)
+    step = here - 1 if context.cheaper else here + 1
+    if not 0 <= step < len(ranked):
+        return cheapest_package(context) if context.cheaper else dearest_package(context)
+    return Part(compose.details(voice, ranked[step]), recommended=ranked[step], offer="quote")
+
+
+def superlative(voice: Voice, which: str) -> tuple[PackageId, ...]:
+    """The package that is the cheapest, the dearest with one price, or the most chosen."""
+    if which == "popular_package":
+        return (voice.lexicon.most_chosen,)
+    if which == "cheapest_package":
+        return (_cheapest(voice),)
+    fixed = [package for package in voice.order if voice.row(package).per_m2_max is None] or list(voice.order)
+    return (max(fixed, key=lambda package: voice.row(package).per_m2),)
+
+
+def dearest_package(context: Context) -> Part:
+    """The highest standard there is: the dearest package with one price, and those that cost what they cost."""
+    voice = context.voice
+    rows = {package: voice.row(package) for package in voice.order}
+    free = tuple(package for package, row in rows.items() if row.per_m2_max is not None)
+    fixed = [package for package in voice.order if package not in free]
+    lines: list[str] = []
+    if fixed:
+        top = max(fixed, key=lambda package: rows[package].per_m2)
+        lines.append(voice.say("dearest", top=voice.name(top), price=zloty(rows[top].per_m2)))
+        free = (top, *free)
+    lines.extend(
+        voice.say("dearest_free", package=voice.name(package), range=voice.price_of(package))
+        for package in free
+        if rows[package].per_m2_max is not None
     )
-    return Part(Reply("text", text), listed=("premium", "individual"))
+    return Part(Reply("text", " ".join(lines)), listed=free)
 
 
 def popular_package(context: Context) -> Part:
     """The package most clients choose."""
     voice = context.voice
-    package = voice.knowledge.packages.most_chosen
-    row = price_on(voice.knowledge.prices, package, voice.day)
+    package = voice.lexicon.most_chosen
+    row = voice.row(package)
     text = voice.say("popular", package=voice.name(package), price=zloty(row.per_m2), summary=voice.summary(package))
     return _with_quote(context, package, text)
 
@@ -144,28 +192,20 @@ def recommend(context: Context) -> Part:
         return _with_quote(
             context, package, voice.say("recommend_rate", per_m2=zloty(rate), package=voice.name(package))
         )
-    if context.wish == "rental":
-        return _with_quote(
-            context,
-            "express",
-            voice.say("recommend_rental", package=voice.name("express"), summary=voice.summary("express")),
-        )
-    if context.wish == "wow":
-        return _with_quote(
-            context,
-            "premium",
-            voice.say("recommend_wow", package=voice.name("premium"), summary=voice.summary("premium")),
-        )
+    suited = _suited(voice, context.wish)
+    if suited is not None:
+        words = voice.say(f"recommend_{context.wish}", package=voice.name(suited), summary=voice.summary(suited))
+        return _with_quote(context, suited, words)
     if slots.budget_pln is not None:
         lines = [
             voice.say(
-                "budget_odd" if slots.budget_pln < _ODD_BUDGET else "budget_noted",
+                "budget_odd" if slots.budget_pln < voice.knowledge.prices.odd_budget_below else "budget_noted",
                 budget=zloty(Decimal(slots.budget_pln)),
             )
         ]
         return Part(Reply("text", " ".join([*lines, voice.say("budget_area")])), asks="area_m2")
-    package = voice.knowledge.packages.most_chosen
-    row = price_on(voice.knowledge.prices, package, voice.day)
+    package = voice.lexicon.most_chosen
+    row = voice.row(package)
     text = voice.say(
         "recommend_default", package=voice.name(package), price=zloty(row.per_m2), summary=voice.summary(package)
     )
@@ -202,32 +242,27 @@ def _recommend_by_budget(context: Context, budget: Decimal, area_m2: Decimal) ->
     ]
     found = compose.quote_reply(voice, [package], area_m2, context.slots.property_type)
     lines.append(found.text)
-    over = amount(prices, package, area_m2, voice.day).total - budget
+    over = voice.amount(package, area_m2).total - budget
     if over > 0:
         fitting = [
             (other, total)
-            for other in package_order(voice)
-            if (total := amount(prices, other, area_m2, voice.day).total) <= budget and other != "individual"
+            for other in voice.order
+            if (total := voice.amount(other, area_m2).total) <= budget and voice.row(other).per_m2_max is None
         ]
         if fitting:
             other, total = fitting[-1]
             lines.append(voice.say("recommend_over", over=zloty(over), package=voice.name(other), total=zloty(total)))
         else:
             lines.append(voice.say("recommend_short", over=zloty(over)))
-    if budget < _ODD_BUDGET:
+    if budget < prices.odd_budget_below:
         lines.append(voice.say("budget_odd", budget=zloty(budget)))
     return Part(Reply("quote", " ".join(lines), found.data, found.quick_replies), recommended=package, offer="quote")
 
 
+def _suited(voice: Voice, wish: Wish | None) -> PackageId | None:
+    """The first package that the knowledge calls good for this wish."""
+    return next((package.id for package in voice.lexicon.packages.values() if wish in package.good_for), None)
+
+
 def _cheapest(voice: Voice) -> PackageId:
-    return min(package_order(voice), key=lambda package: price_on(voice.knowledge.prices, package, voice.day).per_m2)
-
-
-def package_order(voice: Voice) -> tuple[PackageId, ...]:
-    """Every package, as listed."""
-    return tuple(package.id for package in voice.knowledge.packages.packages)
-
-
-def faq_entry(voice: Voice, wanted: str) -> Entry:
-    """An entry of the FAQ by its id."""
-    return next(entry for entry in voice.knowledge.faq.entries if entry.id == wanted)
+    return min(voice.order, key=lambda package: voice.row(package).per_m2)

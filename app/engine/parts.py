@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.engine.compose import Voice
 from app.engine.dialog import State
+from app.engine.knowledge import Wish
 from app.engine.slots.reader import Found
 from app.engine.types import PackageId, Reply, Slots
 
@@ -16,8 +17,12 @@ class Context:
     slots: Slots
     found: Found
     state: State
-    wish: str | None
+    wish: Wish | None
     consent_contact: bool | None
+    previous: PackageId | None = None
+    """The package chosen before the present one, maybe by this very message."""
+    cheaper: bool = False
+    """The visitor asks for less rather than more."""
 
     @property
     def packages(self) -> tuple[PackageId, ...]:

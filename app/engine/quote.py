@@ -1,5 +1,6 @@
 """Prices: the row valid on a day, area times price in Decimal, and the package a budget allows. Nothing else states a price."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
@@ -19,16 +20,14 @@ class Amount:
     total_max: Decimal | None
 
 
-def price_on(prices: PriceFile, package: PackageId, day: date) -> PriceRow:
-    """The package's latest row that has begun on that day; before the first row, the first row."""
-    rows = sorted((row for row in prices.rows if row.package == package), key=lambda row: row.valid_from)
-    begun = [row for row in rows if row.valid_from <= day]
-    return begun[-1] if begun else rows[0]
+def price_on(rows: Mapping[PackageId, Sequence[PriceRow]], package: PackageId, day: date) -> PriceRow:
+    """The package's latest row that has begun on that day; before the first row, the first row. Rows rise by date."""
+    own = rows[package]
+    return next((row for row in reversed(own) if row.valid_from <= day), own[0])
 
 
-def amount(prices: PriceFile, package: PackageId, area_m2: Decimal, day: date) -> Amount:
+def amount(row: PriceRow, area_m2: Decimal) -> Amount:
     """Area times price, rounded half up to the grosz. The area is the caller's to check."""
-    row = price_on(prices, package, day)
     return Amount(
         row, _round(area_m2 * row.per_m2), None if row.per_m2_max is None else _round(area_m2 * row.per_m2_max)
     )

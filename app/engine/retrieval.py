@@ -15,8 +15,12 @@ _MIN_LIKENESS = 0.5
 """Below this, likeness to an example says nothing."""
 _LIKENESS_WEIGHT = 1.1
 _EXTRA_STEM = 0.6
+_WHOLE = 2
+"""A stem of so few letters is a word by itself: everything else begins with it."""
+_LONG = 8
+"""Shorter words are too near to others for their slips to be undone."""
 _STOP = word_set(
-    "express expres comfort komfort premium czy i w we z ze na do od a o u to ten ta te jest sa sie mi mnie mam macie jak co ile za dla przy po the an is "
+    "czy i w we z ze na do od a o u to ten ta te jest sa sie mi mnie mam macie jak co ile za dla przy po the an is "
     "are does you your my me of for in on it can what how and prosze bardzo tez byc jaki jaka jakie wasz wasze was "
     "panstwo please"
 )
@@ -28,30 +32,35 @@ class Hit:
 
     entry: Entry
     score: float
+    about: str | None = None
+    """The superlative among packages that the sentence also holds: the entry is asked of that one."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cue:
     entry: int
-    groups: tuple[tuple[int, ...], ...]
-    forbidden: tuple[int, ...]
+    strength: float
+    others: tuple[frozenset[int], ...]
+    """The groups beside the one that the cue is looked up by."""
+    forbidden: frozenset[int]
 
 
 class Retriever:
     """Cues as prefix sets and examples as weighted stems, prepared once."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        """Index every cue and phrasing."""
+    def __init__(self, entries: Iterable[Entry], names: Iterable[str] = ()) -> None:
+        """Index every cue and phrasing; `names` are folded words that tell nothing about what is asked."""
+        self._stop = _STOP | frozenset(names)
         self._entries = tuple(entries)
         self._stems: dict[str, int] = {}
         self._exact: dict[str, int] = {}
         self._count = 0
-        self._cues: list[_Cue] = []
-        self._by_first: dict[int, list[int]] = {}
-        for number, entry in enumerate(self._entries):
-            for cue in entry.cues:
-                self._add_cue(number, cue)
-        self._lengths = tuple(sorted({len(stem) for stem in self._stems}))
+        self._cues_by_stem: dict[int, list[_Cue]] = {}
+        self._add_cues()
+        self._lengths: dict[str, tuple[int, ...]] = {}
+        for stem in sorted(self._stems, key=len):
+            begin = stem[: _WHOLE + 1]
+            self._lengths[begin] = tuple(dict.fromkeys((*self._lengths.get(begin, ()), len(stem))))
         self._examples: list[tuple[int, dict[str, float]]] = []
         self._weights: dict[str, float] = {}
         self._postings: dict[str, list[tuple[int, float]]] = {}
@@ -62,34 +71,53 @@ class Retriever:
         """Every stem that a cue looks for."""
         return frozenset(self._stems)
 
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        """The longer words of the example phrasings: what a slip of the keyboard may have been meant to be."""
+        return self._vocabulary
+
     def _stem_id(self, stem: str) -> int:
-        table = self._exact if stem.endswith(".") else self._stems
+        table = self._exact if stem.endswith(".") or len(stem) <= _WHOLE else self._stems
         stem = stem.rstrip(".")
         if stem not in table:
             table[stem] = self._count
             self._count += 1
         return table[stem]
 
-    def _add_cue(self, entry: int, cue: str) -> None:
-        groups: list[tuple[int, ...]] = []
-        forbidden: list[int] = []
-        for part in cue.split():
-            if part.startswith("!"):
-                forbidden.extend(self._stem_id(stem) for stem in part[1:].split("|"))
-            else:
-                groups.append(tuple(self._stem_id(stem) for stem in part.split("|")))
-        index = len(self._cues)
-        self._cues.append(_Cue(entry, tuple(groups), tuple(forbidden)))
-        for stem in groups[0]:
-            self._by_first.setdefault(stem, []).append(index)
+    def _add_cues(self) -> None:
+        """Every cue under the stems of its rarest group: a sentence looks at few that do not fit."""
+        cues: list[tuple[int, list[frozenset[int]], frozenset[int]]] = []
+        for number, entry in enumerate(self._entries):
+            for cue in entry.cues:
+                groups = [self._stem_ids(part) for part in cue.split() if not part.startswith("!")]
+                forbidden = [self._stem_ids(part[1:]) for part in cue.split() if part.startswith("!")]
+                cues.append((number, groups, frozenset[int]().union(*forbidden)))
+        used = Counter(stem for _, groups, _ in cues for group in groups for stem in group)
+        for number, groups, unwanted in cues:
+            rarest = min(groups, key=lambda group: sum(used[stem] for stem in group))
+            strength = (1 + _EXTRA_STEM * (len(groups) - 1)) * self._entries[number].weight
+            found = _Cue(number, strength, tuple(group for group in groups if group is not rarest), unwanted)
+            for stem in rarest:
+                self._cues_by_stem.setdefault(stem, []).append(found)
+
+    def _stem_ids(self, part: str) -> frozenset[int]:
+        return frozenset(self._stem_id(stem) for stem in part.split("|"))
 
     def _add_examples(self) -> None:
         bags = [
-            (number, _bag(_WORD.findall(fold(phrase))))
+            (number, self._bag(_WORD.findall(fold(phrase))))
             for number, entry in enumerate(self._entries)
             for phrases in entry.phrasings.values()
             for phrase in phrases
         ]
+        self._vocabulary = frozenset(
+            word
+            for entry in self._entries
+            for phrases in entry.phrasings.values()
+            for phrase in phrases
+            for word in _WORD.findall(fold(phrase))
+            if len(word) >= _LONG
+        )
         documents = Counter(stem for _, bag in bags for stem in bag)
         total = len(bags)
         self._weights = {stem: math.log(1 + total / count) for stem, count in documents.items()}
@@ -106,14 +134,16 @@ class Retriever:
         scores: dict[int, float] = {}
         present = self._present(words)
         for stem in present:
-            for index in self._by_first.get(stem, ()):
-                cue = self._cues[index]
-                if present.isdisjoint(cue.forbidden) and all(not present.isdisjoint(group) for group in cue.groups):
-                    strength = (1 + _EXTRA_STEM * (len(cue.groups) - 1)) * self._entries[cue.entry].weight
-                    scores[cue.entry] = max(scores.get(cue.entry, 0.0), strength)
+            for cue in self._cues_by_stem.get(stem, ()):
+                if cue.strength > scores.get(cue.entry, 0.0) and cue.forbidden.isdisjoint(present):
+                    for group in cue.others:
+                        if group.isdisjoint(present):
+                            break
+                    else:
+                        scores[cue.entry] = cue.strength
         for entry, likeness in self._alike(words).items():
             scores[entry] = scores.get(entry, 0.0) + likeness * _LIKENESS_WEIGHT
-        ranked = sorted(scores.items(), key=lambda item: -item[1])
+        ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
         return [Hit(self._entries[entry], score) for entry, score in ranked]
 
     def _present(self, words: tuple[str, ...]) -> set[int]:
@@ -122,7 +152,7 @@ class Retriever:
             exact = self._exact.get(word)
             if exact is not None:
                 present.add(exact)
-            for length in self._lengths:
+            for length in self._lengths.get(word[: _WHOLE + 1], ()):
                 if length > len(word):
                     break
                 stem = self._stems.get(word[:length])
@@ -132,7 +162,7 @@ class Retriever:
 
     def _alike(self, words: tuple[str, ...]) -> dict[int, float]:
         """Cosine likeness of the sentence to each entry's nearest example, where it says something."""
-        bag = _bag(words)
+        bag = self._bag(words)
         unknown = math.log(1 + len(self._examples))
         weights = {stem: self._weights.get(stem, unknown) for stem in bag}
         norm = math.sqrt(sum(weight * weight for weight in weights.values()))
@@ -148,8 +178,7 @@ class Retriever:
             best[entry] = max(best.get(entry, 0.0), dot / norm)
         return {entry: likeness for entry, likeness in best.items() if likeness >= _MIN_LIKENESS}
 
-
-def _bag(words: Iterable[str]) -> frozenset[str]:
-    every = [word for word in words if not word.isdigit()]
-    telling = [word for word in every if word not in _STOP]
-    return frozenset(word[:_STEM] for word in (telling or every))
+    def _bag(self, words: Iterable[str]) -> frozenset[str]:
+        every = [word for word in words if not word.isdigit()]
+        telling = [word for word in every if word not in self._stop]
+        return frozenset(word[:_STEM] for word in (telling or every))

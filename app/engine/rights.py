@@ -56,7 +56,7 @@ def _injection(voice: Voice, text: Text, found: Found) -> str:
     refusal = voice.say("injection")
     if not found.named.packages and not _PRICE.search(text.folded):
         return refusal
-    packages = found.named.packages or tuple(package.id for package in voice.knowledge.packages.packages)
+    packages = found.named.packages or voice.order
     lines = ", ".join(f"{voice.name(package)} {voice.price_of(package)}/m²" for package in packages)
     return f"{refusal} {voice.say('injection_price', lines=lines)}"
 

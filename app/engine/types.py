@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any, Literal
 
 Locale = Literal["pl", "en"]
-PackageId = Literal["express", "express_plus", "comfort", "premium", "individual"]
+PackageId = str
+"""A package's id in the knowledge, such as `express_plus`."""
 PropertyType = Literal["apartment", "house", "commercial"]
 Purpose = Literal["rodo", "marketing_email", "marketing_phone"]
 ReplyType = Literal["text", "quote", "packages", "booking", "form"]

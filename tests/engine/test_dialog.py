@@ -7,7 +7,8 @@ import pytest
 
 from app.engine.scoring import score
 from app.engine.types import Slots
-from tests.engine.talking import Visitor, plain, said
+from tests.engine.talking import Visitor, said
+from tests.evaluation.rules import plain
 
 
 def last(*messages: str, locale: str = "pl") -> str:

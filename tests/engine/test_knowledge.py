@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.engine.engine import Engine
-from app.engine.knowledge import DEFAULT_DIRECTORY, KnowledgeError, load
+from app.engine.knowledge import KnowledgeError
+from app.engine.knowledge_files import DEFAULT_DIRECTORY, load
 from tests.engine.talking import TUESDAY, engine
 
 
@@ -26,7 +27,7 @@ def change(path: Path, old: str, new: str) -> None:
 
 def test_a_wrong_value_is_named_with_file_and_line(folder: Path) -> None:
     change(folder / "prices.yaml", "per_m2: 1199", "per_m2: -5")
-    with pytest.raises(KnowledgeError, match=r"prices\.yaml, line 14: .*per_m2"):
+    with pytest.raises(KnowledgeError, match=r"prices\.yaml, line 18: .*per_m2"):
         load(folder)
 
 
@@ -35,8 +36,18 @@ def test_a_wrong_value_is_named_with_file_and_line(folder: Path) -> None:
     [
         ("faq.yaml", "entries:", "entries: [", "faq.yaml"),
         ("faq.yaml", "topic: floor", "topic: flor", "no such topic"),
-        ("faq.yaml", "- kosztorys", "- 'kosztorys| x'", "empty stem"),
+        ("faq.yaml", "- ukryt koszt|oplat", "- 'ukryt| x'", "empty stem"),
         ("packages.yaml", "most_chosen: comfort", "most_chosen: gold", "packages.yaml"),
+        ("faq.yaml", "- id: floor", "- id: tiles", "more than one entry"),
+        ("faq.yaml", "{warranty_months}", "{waranty_months}", "nothing fills waranty_months"),
+        ("packages.yaml", "  design: {pl: Czas projektu, en: Design time}\n", "", "topics must have"),
+        ("packages.yaml", "(?:waniliow", "(?:(waniliow", "no regular expression"),
+        ("prices.yaml", "up_to: 1000, package: express", "up_to: 1000, package: gold", "no such package gold"),
+        ("firm.yaml", "Europe/Warsaw", "Europe/Warszawa", "firm.yaml, line 1: timezone: no time zone"),
+        ("firm.yaml", "closes: 14", "closes: 4", "opens must be before closes"),
+        ("firm.yaml", "  mail:", "  post:", "needs mail"),
+        ("templates.yaml", "{mail}", "{post}", "nothing fills post"),
+        ("templates.yaml", "  greeting:", "  greetings:", "no sentence is called 'greetings'"),
         ("prices.yaml", "  - {package: comfort, valid_from: 2026-01-01, per_m2: 1499}\n", "", "no price row"),
     ],
 )

@@ -3,7 +3,8 @@
 from decimal import Decimal
 
 from app.engine.types import Decision
-from tests.engine.talking import CONSENT_TEXTS, Visitor, plain, said
+from tests.engine.talking import CONSENT_TEXTS, Visitor, said
+from tests.evaluation.rules import plain
 
 ENQUIRY = "Mam 52m2 w Warszawie, pakiet Premium, proszę o kontakt 691 222 333"
 CONSENT = "tak, wyrażam zgodę na kontakt w sprawie oferty"

@@ -3,15 +3,16 @@
 import json
 import unicodedata
 from decimal import ROUND_HALF_UP, Decimal
-from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.engine.dialog import State
+from app.engine.knowledge_files import load
 from app.engine.normalise import word_set
 from app.engine.types import PackageId, Turn
-from tests.engine.talking import TUESDAY, Visitor, engine, plain, said
+from tests.engine.talking import TUESDAY, Visitor, engine, said
+from tests.evaluation.rules import plain
 
 WRITTEN: dict[PackageId, tuple[str, ...]] = {
     "express": ("Express", "expres", "ekspresie", "express"),
@@ -26,6 +27,7 @@ FRAMES = (
     "Dzień dobry, mam mieszkanie {area} m kw. i myślę o {package}",
     "how much is {package} for {area} square metres?",
 )
+PACKAGES = tuple(fact.id for fact in engine().packages("pl", TUESDAY))
 AREAS = st.decimals(min_value=15, max_value=900, places=1)
 
 
@@ -47,6 +49,64 @@ def test_the_quote_is_area_times_price(area: Decimal, package: PackageId, frame:
     price = next(fact.price_per_m2 for fact in engine().packages("pl", TUESDAY) if fact.id == package)
     total = (area * price).quantize(Decimal(1), rounding=ROUND_HALF_UP)
     assert f"{total} zł" in plain(said(answer))
+
+
+def slipped(word: str, kind: int, place: int) -> str:
+    """A word with one slip of the keyboard after its first letter: a letter left out, doubled, or two exchanged."""
+    at = 1 + place % (len(word) - 2)
+    return (
+        word,
+        word[:at] + word[at + 1 :],
+        word[:at] + word[at] + word[at:],
+        word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+    )[kind]
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(
+    st.integers(15, 900),
+    st.sampled_from(["express", "comfort", "premium"]),
+    st.sampled_from(["wycena", "kosztuje", "poproszę wycenę", "ile zapłacę", "how much is"]),
+    st.integers(0, 3),
+    st.integers(0, 20),
+    st.booleans(),
+)
+def test_a_slip_of_the_keyboard_changes_no_slot(
+    area: int, package: PackageId, ask: str, kind: int, place: int, shout: bool
+) -> None:
+    text = f"{ask} {slipped(package, kind, place)} {area} m2"
+    visitor = Visitor()
+    answer = visitor.say(text.upper() if shout else text)
+    known = {name: value for name, value in visitor.known().items() if value is not None}
+    assert known == {"area_m2": Decimal(area), "package": package}, text
+    again = Visitor()
+    assert again.say(text.upper() if shout else text) == answer
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(
+    st.integers(12, 300),
+    st.integers(40, 900),
+    st.sampled_from(
+        [
+            "mam {area} m2 i {budget} tys",
+            "budżet {budget} 000 zł, metraż {area}",
+            "za {budget} tysięcy wykończycie mi {area} metrów?",
+            "dysponuję kwotą {budget}k, mieszkanie {area} mkw",
+            "I have {budget}k PLN for {area} sqm",
+            "do {budget} tys. zł chcę się zmieścić, {area}m²",
+        ]
+    ),
+)
+def test_a_budget_is_no_area_and_the_package_follows_the_rule(area: int, budget: int, frame: str) -> None:
+    visitor = Visitor()
+    answer = visitor.say(frame.format(area=area, budget=budget))
+    slots = visitor.turn.slots
+    assert (slots.area_m2, slots.budget_pln, slots.phone, slots.package) == (Decimal(area), budget * 1000, None, None)
+    rate = Decimal(budget * 1000) / area
+    rule = next(rule for rule in load().prices.budget_rules if rule.up_to is None or rate <= rule.up_to)
+    quotes = [reply.data for reply in answer.replies if reply.type == "quote"]
+    assert [quote["package"] for quote in quotes if quote] == [rule.package]
 
 
 @settings(max_examples=300, deadline=None, database=None)
@@ -88,7 +148,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=10,
 )
-FIELDS = st.sampled_from(["asked", "purposes", "topic", "listed", "recommended", "offer", "language", "misses"])
+FIELDS = st.sampled_from(
+    ["asked", "purposes", "topic", "listed", "recommended", "offer", "language", "misses", "previous"]
+)
 
 
 @settings(max_examples=200, deadline=None, database=None)
@@ -96,12 +158,12 @@ FIELDS = st.sampled_from(["asked", "purposes", "topic", "listed", "recommended",
 def test_malformed_memory_is_as_if_it_had_never_been(memory: dict[str, object]) -> None:
     answer = engine().answer(Turn("a premium?", "pl", TUESDAY, memory=memory))
     assert answer.replies
-    state = State.load(answer.memory)
+    state = State.load(answer.memory, PACKAGES)
     assert state.dump() == answer.memory
 
 
 @settings(max_examples=100, deadline=None, database=None)
-@given(AREAS, st.sampled_from(get_args(PackageId)))
+@given(AREAS, st.sampled_from(PACKAGES))
 def test_the_quote_for_the_api_agrees_with_the_price_list(area: Decimal, package: PackageId) -> None:
     quote = engine().quote(area_m2=area, package=package, locale="pl", now=TUESDAY)
     assert quote.total_pln == (area * quote.price_per_m2).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from app.engine import consent, normalise
 from app.engine.engine import Engine
-from app.engine.knowledge import FollowupFile, load
+from app.engine.knowledge import FollowupFile
+from app.engine.knowledge_files import load
 from app.engine.types import Locale, Slots
 from tests.followups.people import NOON
 

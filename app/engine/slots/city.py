@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from app.engine.knowledge import City
 
 _MAX_WORDS = 3
+_BESIDE = frozenset(["pod", "kolo", "obok", "niedaleko", "blisko", "near"])
+"""Of "Piaseczno pod Warszawą" the first one is meant."""
 _NEGATED = re.compile(r"\b(?:nie|not)(?: w| we| z| ze| in| from)?$|\b(?:zamiast|oprocz|poza)(?: w| z)?$")
 
 
@@ -29,7 +31,8 @@ class CityIndex:
             for length in range(min(_MAX_WORDS, len(words) - position), 0, -1):
                 city = self.forms.get(" ".join(words[position : position + length]))
                 if city is not None:
-                    if not _NEGATED.search(" ".join(words[max(0, position - 2) : position])):
+                    beside = found and position and words[position - 1] in _BESIDE
+                    if not beside and not _NEGATED.search(" ".join(words[max(0, position - 2) : position])):
                         found.append(city)
                     position += length - 1
                     break

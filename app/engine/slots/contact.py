@@ -23,7 +23,7 @@ _SPOKEN_SIGNS = (
     (re.compile(r"\s(?:myslnik|minus)\s"), "-"),
 )
 _BROKEN_EMAIL = re.compile(
-    r"[^\s@]{1,64}@[^\s]{0,64}|(?:e-?mail|mejl|adres)\w{0,3}(?: to| is)?:? [a-z0-9._-]{2,40}\.(?:pl|com|eu)\b"
+    r"[^\s@]{1,64}@[^\s]{0,64}|(?:e-?mail|mail|mejl|adres)\w{0,3}(?: to| is)?:? [a-z0-9._-]{2,40}\.(?:pl|com|eu)\b"
 )
 _PHONE = re.compile(r"(?<![\w@])(?<!\d[.,])(?:\+|00)?\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?!\d)")
 _NOT_PHONE_BEFORE = re.compile(
@@ -52,6 +52,53 @@ _DIGIT_WORDS = {
     for word in words.split()
 }
 _SPELLED = re.compile(rf"\b(?:{'|'.join(_DIGIT_WORDS)})(?:[ ,-]{{1,2}}(?:{'|'.join(_DIGIT_WORDS)})){{8}}\b")
+
+
+_HUNDREDS = dict(
+    zip(
+        ["sto", "dwiescie", "trzysta", "czterysta", "piecset", "szescset", "siedemset", "osiemset", "dziewiecset"],
+        range(100, 1000, 100),
+        strict=True,
+    )
+)
+_TENS = dict(
+    zip(
+        [
+            "dwadziescia",
+            "trzydziesci",
+            "czterdziesci",
+            "piecdziesiat",
+            "szescdziesiat",
+            "siedemdziesiat",
+            "osiemdziesiat",
+            "dziewiecdziesiat",
+        ],
+        range(20, 100, 10),
+        strict=True,
+    )
+)
+_TEENS = dict(
+    zip(
+        [
+            "dziesiec",
+            "jedenascie",
+            "dwanascie",
+            "trzynascie",
+            "czternascie",
+            "pietnascie",
+            "szesnascie",
+            "siedemnascie",
+            "osiemnascie",
+            "dziewietnascie",
+        ],
+        range(10, 20),
+        strict=True,
+    )
+)
+_GROUP = (
+    rf"(?:{'|'.join(_HUNDREDS)})(?: (?:{'|'.join(_TEENS)})| (?:{'|'.join(_TENS)}))?(?: (?:{'|'.join(_DIGIT_WORDS)}))?"
+)
+_SPELLED_GROUPS = re.compile(rf"\b{_GROUP}(?:[ ,-]{{1,2}}{_GROUP}){{2}}\b(?! tys| zl| metr)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +188,31 @@ def _phone(folded: str) -> tuple[str | None, bool, list[tuple[int, int]]]:
         elif _PHONE_CUE.search(folded[max(0, match.start() - 40) : match.start()]) or match.group().startswith("+"):
             bad = True
             spans.append(match.span())
-    for match in _SPELLED.finditer(folded):
+    long_enough = folded.count(" ") + folded.count(",") + folded.count("-")
+    for match in _SPELLED.finditer(folded) if long_enough >= 8 else ():
         digits = "".join(str(_DIGIT_WORDS[word]) for word in re.findall(r"[a-z]+", match.group()))
         number = _parse(digits)
         if number is not None:
             found = number
             spans.append(match.span())
+    for match in _SPELLED_GROUPS.finditer(folded) if long_enough >= 2 else ():
+        number = _parse(_group_digits(match.group()))
+        if number is not None:
+            found = number
+            spans.append(match.span())
     short = found is None and not bad and _short_number(folded)
     return found, found is None and (bad or short), spans
+
+
+def _group_digits(spoken: str) -> str:
+    """Nine digits from three spoken hundreds: "szescset dziewiecdziesiat jeden ..." is 691..."""
+    values: list[int] = []
+    for word in re.findall(r"[a-z]+", spoken):
+        if word in _HUNDREDS:
+            values.append(_HUNDREDS[word])
+        else:
+            values[-1] += _TENS.get(word) or _TEENS.get(word) or int(_DIGIT_WORDS[word])
+    return "".join(str(value) for value in values)
 
 
 def _short_number(folded: str) -> bool:

@@ -1,11 +1,11 @@
 """The home itself: floor area, budget and kind of property, from the message's quantities."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
-from app.engine.slots.quantities import Quantity
+from app.engine.slots.quantities import Quantity, mask
 from app.engine.types import PropertyType
 
 _SQFT = Decimal("0.09290304")
@@ -27,9 +27,11 @@ _AREA_CUE = re.compile(
 )
 _NEGATIVE = re.compile(r"(?<!\d)(?<!\d )-\s?$")
 _FILLER = re.compile(
-    r"^(?:(?:no|nie|how|what|and|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,2})*~?$"
+    r"^(?:(?:no|nie|how|what|and|za|zle (?:policzy\w+|poda\w+|napisa\w+|zmierzy\w+)|pomyli\w+ sie|zmierzy\w+|wyszlo|(?:powinno|mialo) byc|ma byc|chodzi\w* o|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|tylko|lecz|ale|but|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,3})*~?$"
 )
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
+_OPPOSED = re.compile(r",? (?:a )?nie (?:ok\.? |okolo )?")
+_TAKEN_BACK = re.compile(r" ?(?:to|bylo|byla|jest) (?:nie|zle|blad|pomylka|nieprawda)\b")
 _BUDGET_CUE = re.compile(
     r"(?:budz\w*|budget\w*|dysponuj\w*|przeznacz\w*|wydac|wydamy|wydam\b|kwot\w*|maks\w*|max\w*|limit\w*|nie wiecej niz|gora|zmiesci\w*|uzbier\w*|"
     r"odlozon\w*|kas[aey]\w*|fundusz\w*|pieni\w*|hajs\w*|stac (?:mnie|nas)|dostan\w*|can i get|spend|afford|up to|at most|have about|mam do wydania|srodk\w*|finans\w*)[^\d?!]{0,45}$"
@@ -39,6 +41,9 @@ _HAVE_CUE = re.compile(
 )
 _BUDGET_AFTER = re.compile(
     r"[ ,]{0,2}(?:zl\w*|pln|zlotych)?[ ,]{0,2}(?:budzet\w*|budget|na wykonczeni\w*|max|maks\w*|na calosc|gora|do wydania|to moj (?:limit|max|budzet))"
+)
+_RATE_AFTER = re.compile(
+    r"[ ,]{0,2}(?:to )?(?:moge|mozemy|moj|max|maks\w*|budzet\w*|gora|chce wydac|tyle mam|i can|is my|my max)\b"
 )
 _CLAIM = re.compile(
     r"(?:koszt\w*|rabat\w*|znizk\w*|promocj\w*|konkurenc\w*|oferuj\w*|zaplac\w*|placil\w*|kaucj\w*|kredyt\w*|rat[aey]\b|zarabia\w*|cena to|costs?|discount|potwierdz\w*|doplat\w*|kara|kary)[^\d]{0,30}$"
@@ -67,7 +72,7 @@ _KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
         ),
     ),
 )
-_NOT_HOUSE = re.compile(r" (?:do|z|w|novahouse) (?:dom|house) | nova house ")
+_NOT_HOUSE = re.compile(r" (?:do|z|w) (?:dom|house) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ class Home:
     budget_pln: int | None = None
     budget_per_m2: Decimal | None = None
     foreign_money: bool = False
+    price_claimed: bool = False
+    """An amount is said to be what something costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,8 @@ class Hints:
     bare_is_area: bool
     min_area: Decimal
     max_area: Decimal
+    known: Decimal | None = None
+    """The area told before; a message that takes it back means the number beside it."""
 
 
 def read(folded: str, quantities: list[Quantity], hints: Hints) -> Home:
@@ -100,13 +109,22 @@ def read(folded: str, quantities: list[Quantity], hints: Hints) -> Home:
     budget: int | None = None
     rate: Decimal | None = None
     foreign = False
-    alone = len(quantities) == 1
-    for quantity in quantities:
-        before = folded[max(0, quantity.start - 60) : quantity.start]
-        if _DISCARDED.search(before):
-            continue
+    dropped = [
+        one
+        for one in quantities
+        if _DISCARDED.search(folded[max(0, one.start - 60) : one.start]) or _TAKEN_BACK.match(folded, one.end)
+    ]
+    kept = [one for one in quantities if one not in dropped]
+    kept = [_like_its_opposite(one, dropped, folded) for one in kept]
+    if any(one.value == hints.known for one in dropped):
+        hints = replace(hints, bare_is_area=True)
+    folded = mask(folded, [(one.start, one.end) for one in dropped])
+    alone = len(kept) == 1
+    for quantity in kept:
+        before = folded[max(0, quantity.start - 60) : quantity.start].replace("\x00", "")
         if quantity.unit == "rate" and not _CLAIM.search(before):
-            rate = quantity.value if _BUDGET_CUE.search(before) or _HAVE_CUE.search(before) else rate
+            meant = _BUDGET_CUE.search(before) or _HAVE_CUE.search(before) or _RATE_AFTER.match(folded, quantity.end)
+            rate = quantity.value if meant else rate
         elif _is_area(quantity, before, hints, alone=alone, folded=folded):
             if _is_room(quantity, before, folded):
                 rooms = True
@@ -121,7 +139,22 @@ def read(folded: str, quantities: list[Quantity], hints: Hints) -> Home:
             found = _budget(quantity, before, folded, hints, alone=alone)
             budget = budget if found is None else found
     area = areas[-1] if areas else None
-    return Home(area, odd if area is None else None, rooms, budget, rate, foreign and budget is None)
+    claimed = any(
+        one.unit in {"money", "rate", "none"}
+        and one.value >= 1
+        and _CLAIM.search(folded[max(0, one.start - 60) : one.start])
+        for one in kept
+    )
+    return Home(area, odd if area is None else None, rooms, budget, rate, foreign and budget is None, claimed)
+
+
+def _like_its_opposite(quantity: Quantity, dropped: list[Quantity], folded: str) -> Quantity:
+    """Of "65 a nie 56 metrów" both are metres."""
+    if quantity.unit == "none":
+        for other in dropped:
+            if _OPPOSED.fullmatch(folded, quantity.end, other.start):
+                return replace(quantity, unit=other.unit)
+    return quantity
 
 
 def property_type(joined: str) -> PropertyType | None:

@@ -8,17 +8,22 @@ from app.engine.normalise import Text, fold
 _WORD = r"(?<![^\W\d_])[^\W\d_]{1,40}(?:['-][^\W\d_]{1,40}){0,3}"
 _STRONG = re.compile(
     r"\b(?:nazywam sie|mam na imie|na imie mi|na imie mam|moje imie(?: i nazwisko)?(?: to)?|imie(?: i nazwisko)?\s?(?::|to|-)|my name is|my name's|"
-    r"i am called|name\s?:|mowcie mi|mow mi|pisze)\s{0,2}(?P<name>[^\W\d_].{0,60})"
+    r"i am called|name\s?:|mowcie mi|mow mi)\s{0,2}(?=(?P<name>[^\W\d_]))"
 )
 _WEAK = re.compile(
-    r"(?:(?<=^)|(?<=[\s,.!;(]))(?:jestem|tu|tutaj|z tej strony|przy telefonie|i'm|i am|im|this is|it's|pozdrawiam|podpisano|regards|wlasnie|to ja|to(?: wlasnie| jednak)?)"
-    r"[\s,:-]{1,3}(?P<name>[^\W\d_].{0,60})"
+    r"(?:(?<=^)|(?<=[\s,.!;(]))(?:jestem|tu|tutaj|pisze|z tej strony|przy telefonie|mowi|i'm|i am|im|this is|it's|pozdrawiam|podpisano|regards|wlasnie|to ja|to(?: wlasnie| jednak)?)"
+    r"[\s,:-]{1,3}(?=(?P<name>[^\W\d_]))"
 )
 _INVERTED = re.compile(rf"(?P<name>{_WORD})\s(?:jestem|mam na imie|here)\b")
 _CORRECTED = re.compile(rf"\b(?:nie|not)\s{_WORD},?\s(?:tylko|a|lecz|but)\s(?P<name>{_WORD})")
 _BEFORE_PHONE = re.compile(
     rf"(?P<name>{_WORD}(?:\s{_WORD})?)[,:]?\s(?:tel\w*\.?|nr|numer)?[\s:]{{0,2}}\+?\d{{2,3}}[ -]?\d{{3}}"
 )
+_SEGMENT = re.compile(rf"(?:^|[,;.!\n])\s{{0,2}}(?P<name>{_WORD}(?:\s{_WORD}){{1,2}})(?=\s{{0,2}}[,;\n])")
+"""A first name and a surname between commas."""
+_AFTER_PHONE = re.compile(rf"\d{{3}}[ -]?\d{{2,3}}[,;]?\s{{1,2}}(?P<name>{_WORD})(?=$|[\s,.;]*$|\s[^\W\d_]+\W*$)")
+_SIGNED = re.compile(rf"[,;\n]\s{{0,2}}(?P<name>{_WORD})\W*$")
+_REACHABLE = re.compile(r"@|(?:\d[ -]?){9}")
 _TITLE = re.compile(r"^(?:pan(?:i)?|mr|mrs|ms|inz|dr)\.?\s")
 _MAX_PARTS = 3
 
@@ -41,7 +46,7 @@ class NameReader:
         for match in _WEAK.finditer(text.folded):
             if (
                 match.group().startswith(("to ", "to,", "it's", "wlasnie"))
-                and not match.group().startswith("to ja")
+                and not match.group().startswith(("to ja ", "to ja,"))
                 and known is None
             ):
                 continue
@@ -52,14 +57,21 @@ class NameReader:
             match = pattern.search(text.folded)
             if match is not None and fold(match.group("name")) in self._first and (pattern is _INVERTED or known):
                 return self._phrase(text, match.start("name"), strict=True)
-        match = _BEFORE_PHONE.search(text.folded)
-        if match is not None and match.group("name").split()[0] in self._first:
-            return self._phrase(text, match.start("name"), strict=True)
-        return self._bare(text, asked=asked)
+        return self._beside_contact(text) or self._bare(text, asked=asked)
 
-    def is_first_name(self, word: str) -> bool:
-        """True for a folded word that is a first name we know."""
-        return word in self._first
+    def _beside_contact(self, text: Text) -> str | None:
+        """A name between commas, at the end like a signature, or beside a telephone number."""
+        for card in _SEGMENT.finditer(text.folded) if "," in text.folded or "\n" in text.folded else ():
+            words, start = card.group("name").split(), card.start("name")
+            if words[0] in self._first and self._not.isdisjoint(words) and text.clean[start].isupper():
+                return self._phrase(text, start, strict=True)
+        signed = _SIGNED.search(text.folded)
+        if signed is not None and _REACHABLE.search(text.folded) is None:
+            signed = None
+        for match in (signed, _AFTER_PHONE.search(text.folded), _BEFORE_PHONE.search(text.folded)):
+            if match is not None and match.group("name").split()[0] in self._first:
+                return self._phrase(text, match.start("name"), strict=True)
+        return None
 
     def _bare(self, text: Text, *, asked: bool) -> str | None:
         """A message that begins with a name: an answer to "your name?", or a business card."""

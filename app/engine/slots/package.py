@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.engine.knowledge import Package
+from app.engine.normalise import fold
 from app.engine.types import PackageId
 
 _TURNED_DOWN = re.compile(
-    r" (?:nie|zamiast|oprocz|not|instead of|rather than|odrzucam|rezygnuje z)(?: (?:chce|chcemy|interesuje mnie|w|ten|tego|z|the|want|na|pakiet|pakietu|dla mnie))* (?:pakie\w* )?$"
+    r" (?:nie|zamiast|oprocz|not|instead of|rather than|odrzucam|z?rezygn\w* z)(?: (?:chce|chcemy|interesuje mnie|w|ten|tego|z|the|want|na|pakiet|pakietu|dla mnie))* (?:pakie\w* )?$"
 )
 _ORDINALS = (
     re.compile(r" (?:pierwsz(?:y|ego|ym|emu|a|ej)|first|nr 1|numer 1|jedynk[aeiy]) "),
@@ -21,6 +22,13 @@ _LAST = re.compile(r" (?:ostatni(?:ego|m|a|ej)?|the last) ")
 _FROM_END = re.compile(r" (?:od konca|od dolu|from the (?:bottom|end)) ")
 
 
+def packages_words(packages: Iterable[Package]) -> frozenset[str]:
+    """The folded words of the packages' names."""
+    return frozenset(
+        word for package in packages for name in (package.name.pl, package.name.en) for word in fold(name).split()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """Packages a message speaks about in order of mention, and those it only turns down."""
@@ -30,27 +38,27 @@ class Named:
 
 
 class PackageIndex:
-    """The packages' patterns, compiled once; longer names are looked for before the shorter ones inside them."""
+    """The packages' patterns, compiled once; of names that overlap, the longer one is meant."""
 
     def __init__(self, packages: Iterable[Package]) -> None:
         """Order of the packages is the order of the list a visitor sees."""
         listed = list(packages)
         self.order: tuple[PackageId, ...] = tuple(package.id for package in listed)
-        ranked = sorted(listed, key=lambda package: package.id != "express_plus")
         self._patterns = tuple(
-            (package.id, re.compile(rf"(?<= )(?:{'|'.join(package.patterns)})(?= )")) for package in ranked
+            (package.id, re.compile(rf"(?<= )(?:{'|'.join(package.patterns)})(?= )")) for package in listed
         )
         self._bare: dict[str, PackageId] = {word: package.id for package in listed for word in package.bare}
 
     def find(self, joined: str) -> Named:
         """Packages named in space-joined folded words."""
-        hits: list[tuple[int, PackageId]] = []
-        for package, pattern in self._patterns:
-            hits.extend((match.start(), package) for match in pattern.finditer(joined))
-            joined = pattern.sub(lambda match: "\x01" * len(match.group()), joined)
+        hits = [(*match.span(), package) for package, pattern in self._patterns for match in pattern.finditer(joined)]
         kept: list[PackageId] = []
         dropped: list[PackageId] = []
-        for start, package in sorted(hits):
+        taken = 0
+        for start, end, package in sorted(hits, key=lambda hit: (hit[0], -hit[1])):
+            if start < taken:
+                continue
+            taken = end
             turned_down = _TURNED_DOWN.search(" " + joined[max(0, start - 45) : start]) is not None
             (dropped if turned_down else kept).append(package)
         packages = tuple(dict.fromkeys(kept))
@@ -59,7 +67,7 @@ class PackageIndex:
     def bare(self, words: tuple[str, ...]) -> PackageId | None:
         """The package that a short answer means when a package was asked for."""
         found = [self._bare[word] for word in words if word in self._bare]
-        return found[0] if found and len(words) <= 4 else None
+        return found[0] if found and sum(len(word) > 2 for word in words) <= 4 else None
 
     def ordinal(self, joined: str, listed: tuple[PackageId, ...]) -> PackageId | None:
         """The package that "the second one" means in the list shown last."""

@@ -75,9 +75,12 @@ def _word_values() -> dict[str, int]:
 
 
 _WORDS = _word_values()
+_TIMES = {"dych": 10, "dychy": 10, "dyszek": 10, "stow": 100, "stowy": 100, "stowki": 100, "stowek": 100}
+"""Slang that counts: "pięć dych" is 50."""
+_WORDS.update(dict.fromkeys(("dycha", "dyche"), 10) | dict.fromkeys(("stowa", "stowe", "stowka", "stowke"), 100))
 _HALVES = {"pol": Decimal("0.5"), "cwierc": Decimal("0.25"), "poltora": Decimal("1.5"), "poltorej": Decimal("1.5")}
 _SCALE = r"tys(?:iac\w*|iec\w*|ie|i|\.|(?!\w))|tysiak\w*|thousand|grand|k|kol|kola|kolo|kafl\w*|klock\w*|mln\.?|mio|milion\w*|million|bank\w*|banie|bani"
-_ONE_WORD = "|".join(sorted((*_WORDS, *_HALVES, "hundred"), key=len, reverse=True))
+_ONE_WORD = "|".join(sorted((*_WORDS, *_HALVES, *_TIMES, "hundred"), key=len, reverse=True))
 _NUMBER = re.compile(
     r"(?<![\w@])(?<!\d[.,/])(?:(?P<group>\d{1,3}(?:[ .,']\d{3})+)(?!\d)(?P<cents>,\d{1,2}(?!\d))?|(?P<plain>\d{1,12}(?:[.,]\d{1,3})?)(?!\d))"
     rf"|\b(?P<words>(?:{_ONE_WORD})(?:[ -](?:and |i )?(?:{_ONE_WORD})){{0,5}})\b"
@@ -105,6 +108,34 @@ _CLOCK = re.compile(r"\b\d{1,2}[:]\d{2}\b|\b\d{1,2}\.\d{1,2}\.\d{2,4}\b|\b\d{2}-
 _DIMENSION = re.compile(
     r"\b\d{1,3}(?:[.,]\d{1,2})?\s?(?:m\s?)?[x×*]\s?\d{1,3}(?:[.,]\d{1,2})?\s?(?:m2?|cm|metr\w*)?(?!\w)"
 )
+
+
+_LONG_NUMBER = 7
+SPOKEN: frozenset[str] = frozenset(
+    word for word in (*_WORDS, "hundred", "thousand") if len(word) >= _LONG_NUMBER
+) | frozenset(
+    [
+        "metrow",
+        "metry",
+        "metrowe",
+        "metrowy",
+        "metrach",
+        "metraz",
+        "metrazu",
+        "kwadratowych",
+        "tysiecy",
+        "tysiace",
+        "tysiac",
+        "milion",
+        "miliona",
+        "milionow",
+        "budzet",
+        "budzetu",
+    ]
+)
+"""Words that a slip of the keyboard may have been meant to be; the short ones are too near to others."""
+UNLIKE: frozenset[str] = frozenset(["metro", "metra", "meter", "meters", "metre", "metres", "metrem"])
+"""Words near to those that mean something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +172,9 @@ def _quantity(match: re.Match[str], text: str) -> Quantity | None:
     end = match.end()
     alone = match.group("alone")
     if alone is not None:
+        value, end = _after_scale(Decimal(_factor(alone)), text, end)
         unit, end = _unit(text, end)
-        return Quantity(Decimal(_factor(alone)), unit, True, match.start(), end)
+        return Quantity(value, unit, True, match.start(), end)
     value = _digits(match) if match.group("words") is None else _from_words(match.group("words"))
     scale = _SCALE_AFTER.match(text, end)
     scaled = False
@@ -170,6 +202,8 @@ def _after_scale(value: Decimal, text: str, end: int) -> tuple[Decimal, int]:
     scale = _SCALE_AFTER.match(text, follow.end())
     if scale is not None and value >= 1_000_000 and _factor(scale.group("scale")) == 1000:
         return value + more * 1000, scale.end()
+    if scale is None and follow.group("words") is not None and value >= 1_000_000 and more >= 100:
+        return value + more * 1000, follow.end()
     if scale is None and follow.group("words") is not None and more < 1000 and value >= 1000:
         return value + more, follow.end()
     return value, end
@@ -204,6 +238,8 @@ def _from_words(words: str) -> Decimal:
             total += _HALVES[word]
         elif word == "hundred":
             total = max(total, Decimal(1)) * 100
+        elif word in _TIMES:
+            total = max(total, Decimal(1)) * _TIMES[word]
         else:
             total += _WORDS.get(word, 0)
     return total

@@ -1,10 +1,11 @@
 """All slots of one message together: who may take which words, and what the message changes."""
 
+import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from app.engine.knowledge import City, Knowledge
-from app.engine.normalise import Text, fold
+from app.engine.normalise import Text, fold, mend
 from app.engine.slots import contact, home
 from app.engine.slots.city import CityIndex
 from app.engine.slots.name import NameReader
@@ -36,6 +37,8 @@ class SlotReader:
         self.packages = PackageIndex(knowledge.packages.packages)
         towns = (form for form in self.cities.forms if " " not in form)
         self._names = NameReader(knowledge.names.first_names, knowledge.names.not_names, towns)
+        names = "|".join(re.escape(name) for name in knowledge.firm.spoken)
+        self._firm = re.compile(rf" (?:{names}) ") if names else None
         self._limits = (knowledge.prices.min_area_m2, knowledge.prices.max_area_m2)
 
     def read(
@@ -48,13 +51,16 @@ class SlotReader:
             "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
             bare_area or before.area_m2 is None or asked in {"area_m2", "package"},
             *self._limits,
+            known=before.area_m2,
         )
+        if text.slips:
+            masked = mend(masked, text.slips)
         measured = home.read(masked, scan(masked), hints)
         named = self.packages.find(text.joined)
         ordinal = self.packages.ordinal(text.joined, listed) if not named.packages else None
         cities = tuple(self.cities.find_all(text.words))
         name = self._names.find(text, known=before.name, asked=asked == "name")
-        kind = home.property_type(text.joined)
+        kind = home.property_type(self._firm.sub(" ", text.joined) if self._firm else text.joined)
         said = {
             "area_m2": measured.area_m2,
             "package": self._package(
