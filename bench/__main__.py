@@ -21,7 +21,7 @@ from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
 from app.devstack.process import DevstackError
 from app.devstack.redis import EmbeddedRedis
-from bench import alerts, audit, chat, engine, latency, purge, start, wrk
+from bench import alerts, audit, chat, crowd, engine, latency, purge, start, wrk
 from bench.processes import ROOT, BenchError, module, serving
 from bench.report import Report, progress
 
@@ -37,6 +37,7 @@ class Size:
     alert_rounds: int
     alerts: int
     latency_seconds: int
+    crowd_seconds: int
     audit_rows: int
     audit_rounds: int
     purge_rows: int
@@ -50,6 +51,7 @@ FULL = Size(
     alert_rounds=3,
     alerts=1_000,
     latency_seconds=20,
+    crowd_seconds=60,
     audit_rows=300_000,
     audit_rounds=3,
     purge_rows=1_000_000,
@@ -62,6 +64,7 @@ QUICK = Size(
     alert_rounds=1,
     alerts=300,
     latency_seconds=4,
+    crowd_seconds=5,
     audit_rows=50_000,
     audit_rounds=1,
     purge_rows=100_000,
@@ -135,6 +138,7 @@ def _measure(folder: Path, report: Report, size: Size) -> None:
                 seconds=size.chat_seconds,
                 sessions=size.sessions,
             )
+            crowd.measure(environment, folder, report, seconds=size.crowd_seconds)
             environment |= {"DATABASE_URL": alerts_url, "REDIS_URL": f"{redis.url.removesuffix('/0')}/1"}
             asyncio.run(alerts.measure(environment, folder, report, rounds=size.alert_rounds, alerts=size.alerts))
             asyncio.run(

@@ -38,13 +38,25 @@ def run(url: str, *, script: Path, first: int, seconds: int, connections: int) -
 
     Raises BenchError when an answer was not a success.
     """
+    return parse(_output(url, script=script, seconds=seconds, connections=connections, arguments=(str(first),)))
+
+
+def flood(url: str, *, script: Path, seconds: int, connections: int) -> int:
+    """Load `url` with one request over and over; gives how many answers were no success."""
+    refused = re.search(
+        r"Non-2xx or 3xx responses: (\d+)", _output(url, script=script, seconds=seconds, connections=connections)
+    )
+    return int(refused[1]) if refused else 0
+
+
+def _output(url: str, *, script: Path, seconds: int, connections: int, arguments: tuple[str, ...] = ()) -> str:
     options = ["-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s", str(script)]
     done = subprocess.run(  # noqa: S603  wrk with our arguments
-        [program(), *options, url, "--", str(first)], capture_output=True, text=True, check=False
+        [program(), *options, url, "--", *arguments], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise BenchError(f"wrk failed: {done.stderr.strip()[-200:]}")
-    return parse(done.stdout)
+    return done.stdout
 
 
 def parse(output: str) -> Load:
