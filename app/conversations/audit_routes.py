@@ -36,8 +36,20 @@ async def list_entries(
     return {"items": rows[:limit], "next_cursor": encode_number(rows[limit - 1].seq) if len(rows) > limit else None}
 
 
-@router.get("/verify", response_model=VerdictOut, responses=documented(409), dependencies=[needs("audit:read")])
+@router.get(
+    "/verify",
+    response_model=VerdictOut,
+    responses={
+        200: {"description": "The verification was made. `ok` says what it found: `false` for a log that is broken."},
+        **documented(409),
+    },
+    dependencies=[needs("audit:read")],
+)
 async def verify(request: Request) -> object:
-    """Recompute the whole log and compare it with the checkpoints outside. One at a time; 200 whatever it finds."""
+    """Recompute the whole log and compare it with the checkpoints outside, one verification at a time.
+
+    A broken log is 200 too, with `ok: false`, `broken_at` and `reason`: read `ok`, not the status. The command
+    `novahouse audit verify` ends with 1 for it.
+    """
     auditor: Auditor = request.app.state.auditor
     return await auditor.verify()

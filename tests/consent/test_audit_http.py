@@ -1,6 +1,7 @@
 """The audit over HTTP, for operators."""
 
 import asyncio
+import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -53,6 +54,31 @@ async def test_a_cut_off_end_is_an_answer_and_no_error(
     found = (await get(client, "/v1/audit/verify")).json()
     assert (found["ok"], found["anchor"], found["broken_at"]) == (False, "broken", 3)
     assert found["reason"] == "checkpoint_beyond_end"
+
+
+async def test_an_anchor_on_a_slow_disk_holds_up_nobody_else(
+    app: FastAPI, client: httpx.AsyncClient, sql: asyncpg.Connection, database: Database, tmp_path: Path
+) -> None:
+    """A pipe that nobody writes to yet: opening it waits, as a network volume may."""
+    path = tmp_path / "anchor"
+    os.mkfifo(path)
+    app.state.auditor = Auditor(database=database, anchor=Anchor(path, KeyRing("secret")))
+    await append(sql, 3)
+    verifying = asyncio.create_task(get(client, "/v1/audit/verify"))
+    try:
+        for _ in range(5):
+            assert (await client.get("/health/live")).status_code == 200
+        assert not verifying.done()
+    finally:
+        await asyncio.to_thread(path.write_bytes, b"")
+    found = (await verifying).json()
+    assert (found["ok"], found["rows"], found["anchor"]) == (True, 3, "missing")
+
+
+async def test_the_schema_says_that_a_broken_log_is_200(client: httpx.AsyncClient) -> None:
+    documented = (await client.get("/openapi.json")).json()["paths"]["/v1/audit/verify"]["get"]["responses"]
+    assert "broken" in documented["200"]["description"]
+    assert "409" in documented
 
 
 async def test_one_verification_at_a_time(client: httpx.AsyncClient, sql: asyncpg.Connection) -> None:
