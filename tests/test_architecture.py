@@ -11,7 +11,8 @@ ABOUT_PEOPLE = {"LeadAlert"}
 """Messages that say something of a person to somebody else, or advertise to the person."""
 WITHOUT_GUARD = {
     "Notice": "tells those who run the service of the service, and holds no personal data",
-    "PersonalMail": "the proof that an address asked for: its own request sends it, whatever was consented to",
+    "PersonalMail": "follow-ups ask it (`sending.judge`), and so do opt-ins (`opt_in.obstacle`); the proof that an "
+    "address asked for is sent by its own request, whatever was consented to",
     "Deletion": "asks a recipient to delete: the person wants it gone",
 }
 CONNECTING = {"httpx", "aiosmtplib", "smtplib", "aiohttp", "requests", "socket", "urllib.request"}

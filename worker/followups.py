@@ -1,6 +1,6 @@
 """The mail of a follow-up: the words that the chat shows, and on every one of them how to hear no more."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -31,6 +31,13 @@ class FollowupMails:
     ) -> dict[UUID, Ready | Dropped | Later]:
         """What to do with each of these follow-ups now."""
         return await sending.judge(connection, followup_ids, keys=self._keys, hours=self._hours, now=now)
+
+    async def note(self, connection: asyncpg.Connection, judged: Iterable[Ready | Dropped | Later]) -> set[UUID]:
+        """Keep, before any of them can leave, to which addresses these mails go: their links act on those.
+
+        Gives the follow-ups whose conversations are still there.
+        """
+        return await sending.note(connection, [ready for ready in judged if isinstance(ready, Ready)], keys=self._keys)
 
     def mail(self, ready: Ready, *, envelope: Envelope, now: datetime) -> PersonalMail:
         """The mail. Its link names the follow-up, so that the audit log can say which mail ended the consent."""

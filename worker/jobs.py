@@ -13,10 +13,11 @@ from app.conversations import unsubscribe
 from app.conversations.consents import Reach
 from app.core import clock
 from app.core.db import Database
+from app.core.keys import KeyRing
 from app.core.settings import Settings
 from app.followups import schedule
 from app.followups.service import Followups
-from app.privacy import deadlines
+from app.privacy import deadlines, opt_in
 from app.privacy.purge import Retention, purge
 from worker.audit import AUDIT_CHECKPOINT, write_checkpoint
 from worker.schedule import Job
@@ -24,6 +25,7 @@ from worker.schedule import Job
 RETRY_DEAD_LETTERS: Final = "retry_dead_letters"
 FORGET_DEAD_LETTERS: Final = "forget_dead_letters"
 APPLY_UNSUBSCRIBES: Final = "apply_unsubscribes"
+LOOK_AT_OPT_INS: Final = "look_at_opt_ins"
 PRIVACY_DEADLINES: Final = "privacy_deadlines"
 PURGE: Final = "purge"
 FOLLOWUPS: Final = "followups"
@@ -39,6 +41,7 @@ def intervals(settings: Settings) -> dict[str, timedelta]:
         RETRY_DEAD_LETTERS: timedelta(minutes=settings.dlq_retry_minutes),
         FORGET_DEAD_LETTERS: timedelta(hours=1),
         APPLY_UNSUBSCRIBES: timedelta(minutes=1),
+        LOOK_AT_OPT_INS: timedelta(minutes=1),
         PRIVACY_DEADLINES: timedelta(minutes=10),
         PURGE: timedelta(minutes=settings.cache_cleanup_minutes),
         FOLLOWUPS: timedelta(minutes=settings.followup_minutes),
@@ -55,6 +58,7 @@ def jobs(settings: Settings, database: Database, followups: Followups) -> list[J
         RETRY_DEAD_LETTERS: lambda: retry_dead_letters(database, pagers=settings.pager_channels),
         FORGET_DEAD_LETTERS: lambda: forget_dead_letters(database, days=settings.dlq_cleanup_days),
         APPLY_UNSUBSCRIBES: lambda: unsubscribe.apply_all(database, Reach.of(settings)),
+        LOOK_AT_OPT_INS: lambda: opt_in.look_at_all(database, KeyRing.of(settings)),
         PRIVACY_DEADLINES: lambda: deadlines.keep(database, pagers=settings.pager_channels),
         PURGE: lambda: purge_rows(database, Retention.of(settings)),
         FOLLOWUPS: lambda: schedule.run(database, followups, now=clock.now()),

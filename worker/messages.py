@@ -26,7 +26,7 @@ from app.followups.sending import Dropped, Later, Ready
 from app.leads import repository as leads
 from app.leads.service import LEAD_CAPTURED
 from app.privacy import proof as proofs
-from app.privacy.proof import PROOF_EVENT
+from app.privacy.opt_in import PROOF_EVENT
 from worker.channels.base import Envelope, LeadAlert, Message
 from worker.followups import FollowupMails
 from worker.notices import notice
@@ -104,12 +104,15 @@ class Messages:
     ) -> dict[UUID, Message | Refusal]:
         now = clock.now()
         judged = await self._followups.judge(connection, [alert.subject_id for alert in claimed], now=now)
+        noted = await self._followups.note(connection, judged.values())
 
         def mail(alert: Claimed) -> Message | Refusal:
             verdict = judged[alert.subject_id]
-            if isinstance(verdict, Ready):
-                return self._followups.mail(verdict, envelope=_envelope(alert), now=now)
-            return _refusal(verdict)
+            if not isinstance(verdict, Ready):
+                return _refusal(verdict)
+            if verdict.followup_id not in noted:
+                return Refusal("subject_erased")
+            return self._followups.mail(verdict, envelope=_envelope(alert), now=now)
 
         return {alert.id: _tried(mail, alert) for alert in claimed}
 
@@ -139,6 +142,10 @@ class Messages:
 
         For messages that waited to be sent: a withdrawal may have come in between.
         """
+        if alert.event == PROOF_EVENT:
+            async with self._database.transaction() as session:
+                closed = await proofs.refusal(session, self._keys, alert.subject_id)
+            return None if closed is None else Refusal(closed)
         if alert.event not in GUARDED:
             return None
         async with self._database.driver() as connection:

@@ -1,9 +1,19 @@
-"""Tables of consent: versioned texts, the current answer per purpose, the append-only log, the suppression list."""
+"""Tables of consent: versioned texts, current answers, the append-only log, the suppression list and its errands."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, Text, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db import Base
@@ -97,7 +107,7 @@ class ConsentAuditHead(Base):
 class Suppression(Base):
     """An address that must get no marketing, as a keyed hash: it outlives the person's other data.
 
-    Only the person's own new consent lifts it. `scope` is `marketing`.
+    Only its owner's confirmation of a new consent lifts it. `scope` is `marketing`.
     """
 
     __tablename__ = "suppression"
@@ -107,21 +117,64 @@ class Suppression(Base):
     scope: Mapped[str] = mapped_column(Text, primary_key=True)
     reason: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    renewed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    """When somebody last said no: a confirmation that was asked for earlier lifts nothing."""
 
 
 class UnsubscribeRequest(Base):
     """An address that was unsubscribed and whose conversations do not all say so yet.
 
-    The suppression list has it already, so nothing is sent. When the work is done the row goes, and with it the
-    address.
+    The suppression list has it already, or a link was followed that reached another address of the same person. When
+    the work is done the row goes, and with it the address.
     """
 
     __tablename__ = "unsubscribe_request"
+    __table_args__ = (
+        CheckConstraint("address IS NOT NULL OR address_hmac IS NOT NULL", name="address"),
+        CheckConstraint("(address_hmac IS NULL) = (key_id IS NULL)", name="key_id"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    address: Mapped[str] = mapped_column(Text)
+    address: Mapped[str | None] = mapped_column(Text)
+    """None: the worker looks for it, among those that are held, by its hash."""
+    address_hmac: Mapped[bytes | None] = mapped_column(LargeBinary)
+    key_id: Mapped[str | None] = mapped_column(Text)
     added: Mapped[bool]
     """Whether this request put the address on the suppression list, which the audit log has yet to say."""
     audit_seq: Mapped[int] = mapped_column(BigInteger)
     """The newest audit entry when it was asked for: consents given later, which lift the suppression, stay."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class MailedAddress(Base):
+    """Where a marketing mail went, as a keyed hash: the link in it acts on that address, whatever is held by then."""
+
+    __tablename__ = "mailed_address"
+    __table_args__ = (
+        UniqueConstraint("message_id", "address_hmac"),
+        CheckConstraint("(address_hmac IS NULL) = (key_id IS NULL)", name="key_id"),
+        Index("ix_mailed_address_address_hmac", "address_hmac"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    message_id: Mapped[UUID]
+    """The follow-up, as the link names it."""
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("chat_conversations.id", ondelete="CASCADE"), index=True)
+    address_hmac: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """None once its person was erased: the link then finds no address and takes no other for it."""
+    key_id: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class OptInCheck(Base):
+    """A conversation that agreed to marketing by e-mail, or gave an address afterwards.
+
+    A worker looks whether the address is on the suppression list, and asks by mail if it is. The row is the same for
+    every address and goes when the worker has looked.
+    """
+
+    __tablename__ = "opt_in_check"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("chat_conversations.id", ondelete="CASCADE"), index=True)
+    asked_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -44,21 +45,38 @@ async def suppress(
 ) -> bool:
     """Put a normalised address on the suppression list, and say so in the audit log; false when it was there already.
 
-    Like `lift` it locks the chain before the list, and callers lock conversations before both: one order for all.
+    Then it is renewed: no confirmation that was asked for before lifts it. Like `lift` it locks the chain before the
+    list, and callers lock conversations before both: one order for all.
     """
     await repository.lock_chain(session)
-    if await repository.is_suppressed(session, address_digests(keys, address)):
+    if await repository.renew(session, address_digests(keys, address)):
         return False
     digest = keys.digest(ADDRESS_USE, address.encode())
-    await repository.suppress(session, address_hmac=digest, key_id=keys.current, reason=reason)
+    return await suppress_digest(
+        session, digest=digest, key_id=keys.current, reason=reason, surface=surface, subject_ref=subject_ref
+    )
+
+
+async def suppress_digest(
+    session: AsyncSession, *, digest: bytes, key_id: str, reason: str, surface: str, subject_ref: UUID
+) -> bool:
+    """The same for an address that is known by its hash alone, under the key `key_id`."""
+    await repository.lock_chain(session)
+    if not await repository.suppress(session, address_hmac=digest, key_id=key_id, reason=reason):
+        return False
     await _record(session, added=True, surface=surface, subject_ref=subject_ref)
     return True
 
 
-async def lift(session: AsyncSession, *, address: str, keys: KeyRing, surface: str, subject_ref: UUID) -> bool:
-    """Take a normalised address off the list, because its owner agreed anew; false when it was not on it."""
+async def lift(
+    session: AsyncSession, *, address: str, keys: KeyRing, asked_at: datetime, surface: str, subject_ref: UUID
+) -> bool:
+    """Take a normalised address off the list, because its owner confirmed what was asked for at `asked_at`.
+
+    False when it was not on it, or somebody said no since.
+    """
     await repository.lock_chain(session)
-    if not await repository.lift(session, address_digests(keys, address)):
+    if not await repository.lift(session, address_digests(keys, address), asked_at=asked_at):
         return False
     await _record(session, added=False, surface=surface, subject_ref=subject_ref)
     return True

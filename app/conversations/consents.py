@@ -12,11 +12,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts import service as alerts
+from app.consent import repository as consent_rows
 from app.consent import service as consent
-from app.consent import suppression
 from app.consent.service import Origin, Purpose, Seen
 from app.conversations import repository
-from app.core.addresses import normalise_email
+from app.core.db import ring_when_committed
 from app.core.keys import KeyRing
 from app.core.settings import Settings
 from app.leads import service as leads
@@ -27,6 +27,8 @@ ENDS: Final[Mapping[str, Sequence[str] | None]] = {
     "marketing_phone": (),
 }
 """Which waiting alerts end with a refusal, by their event; None: all of them."""
+OPT_INS: Final = "opt_ins"
+"""What the doorbell says when addresses wait to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ async def decide(
 
     A refusal is effective when the transaction commits: what is unclaimed is cancelled here, what is claimed later
     meets the guard. Only a message that a worker is sending at that moment may still arrive. A consent to `rodo`
-    alerts sales of the lead, where there is one; a consent to marketing by e-mail takes the conversation's address off
-    the suppression list, which nothing else does.
+    alerts sales of the lead, where there is one. A consent to marketing by e-mail lifts no suppression: whoever typed
+    the address has not proved it, so a worker looks, and asks its owner by mail.
     """
     await consent.record_decision(
         session,
@@ -92,14 +94,14 @@ async def decide(
     if not granted:
         await alerts.cancel(session, conversation_ids=[conversation_id], events=ENDS[purpose], reason="consent_refused")
     elif purpose == "marketing_email":
-        await _lift(session, reach, conversation_id, surface=surface)
+        await look_at_address(session, conversation_id)
     return standing
 
 
-async def _lift(session: AsyncSession, reach: Reach, conversation_id: UUID, *, surface: str) -> None:
-    email = await repository.email(session, conversation_id)
-    try:
-        address = normalise_email(email or "")
-    except ValueError:
-        return
-    await suppression.lift(session, address=address, keys=reach.keys, surface=surface, subject_ref=conversation_id)
+async def look_at_address(session: AsyncSession, conversation_id: UUID) -> None:
+    """Have a worker look whether the address of a conversation that agreed to marketing is on the suppression list.
+
+    The same work for every address, so that neither the answer nor its time tells who is on it.
+    """
+    await consent_rows.add_opt_in_check(session, conversation_id)
+    ring_when_committed(session, [OPT_INS])

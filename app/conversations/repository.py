@@ -159,11 +159,18 @@ async def lock(session: AsyncSession, conversation_ids: Collection[UUID]) -> lis
     )
 
 
-async def email(session: AsyncSession, conversation_id: UUID) -> str | None:
-    """The visitor's address as it is stored, or None."""
+async def email(session: AsyncSession, conversation_id: UUID, *, stay: bool = False) -> str | None:
+    """The visitor's address as it is stored, or None. With `stay` nobody erases it before this transaction ends."""
+    statement = select(ChatConversation.email).where(ChatConversation.id == conversation_id)
+    held = statement.with_for_update(read=True, key_share=True) if stay else statement
+    return (await session.execute(held)).scalar_one_or_none()
+
+
+async def language(session: AsyncSession, conversation_id: UUID) -> str:
+    """The language that a conversation is held in. Raises NoResultFound when it is gone."""
     return (
-        await session.execute(select(ChatConversation.email).where(ChatConversation.id == conversation_id))
-    ).scalar_one_or_none()
+        await session.execute(select(ChatConversation.language).where(ChatConversation.id == conversation_id))
+    ).scalar_one()
 
 
 def ids_of_address(email: str) -> Select[UUID]:

@@ -191,6 +191,8 @@ async def _write_with_effects(chat: Chat, turn: turns.Turn, origin: Origin | Non
                 message_seq=turn.message_seq,
             )
             facts = facts and replace(facts, rodo_consent=standing.rodo, marketing_consent=standing.marketing)
+        if facts is not None and facts.marketing_consent and turn.new_address:
+            await consents.look_at_address(session, turn.conversation_id)
         if facts is not None:
             await leads.capture(
                 session, conversation_id=turn.conversation_id, facts=facts, channels=chat.reach.alert_channels

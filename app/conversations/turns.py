@@ -29,6 +29,8 @@ class Turn:
     """The consent texts that stood in the chat before this message, by purpose."""
     lead_facts: LeadFacts | None
     """What the lead has to say now; None when there is no contact data or nothing about it changed."""
+    new_address: bool
+    """The conversation has another e-mail address than before."""
     values: dict[str, Any]
     """Parameters of the statement that stores the turn."""
     body: dict[str, Any]
@@ -102,6 +104,7 @@ def take(
         )
         if changed and answer.slots.has_contact
         else None,
+        new_address=facts["email"] not in {None, row["email"]},
         values=repository.turn_values(
             conversation_id=row["id"],
             read_seq=row["last_seq"],

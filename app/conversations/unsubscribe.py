@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.consent import repository as consent
 from app.consent import suppression
+from app.consent.links import Link
 from app.consent.service import Origin
 from app.consent.suppression import ADDRESS_USE
 from app.conversations import answers, repository
@@ -22,6 +23,8 @@ UNSUBSCRIBES: Final = "unsubscribes"
 """What the doorbell says when addresses wait for their conversations to follow."""
 BATCH: Final = 20
 """Conversations in one transaction: it holds the audit chain, for which every other decision waits."""
+BY_ADDRESS: Final = "address"
+"""The audit log's surface where conversations follow, at the worker's time, an address that was unsubscribed."""
 NOBODY: Final = UUID(int=0)
 """The audit log's subject where an address has no conversation."""
 
@@ -42,35 +45,49 @@ async def status(session: AsyncSession, conversation_id: UUID) -> LinkStatus:
     return await _status(session, conversation_id)
 
 
-async def by_link(session: AsyncSession, reach: Reach, conversation_id: UUID, *, origin: Origin | None) -> LinkStatus:
-    """End all e-mail marketing to whoever got a link: this conversation, all with its address, the address itself.
+async def by_link(session: AsyncSession, reach: Reach, link: Link, *, origin: Origin | None) -> LinkStatus:
+    """End all e-mail marketing to whoever got a link: the address it was mailed to, and this conversation.
 
-    Whoever has more than BATCH conversations gets the rest from the worker. Repeated, and after an erasure, it changes
-    nothing.
+    Everything with the address that the conversation has now ends too: it may be the same person's. Whoever has more
+    than BATCH conversations gets the rest from the worker. Repeated, and after an erasure, it changes nothing.
     """
+    conversation_id = link.conversation_id
     row = await requests.reader(session, conversation_id)
     if row is None:
         return await _status(session, conversation_id)
     address = _address(row.email)
     others = await requests.with_address(session, address, granted_until=None, limit=BATCH) if address else []
     present = await repository.lock(session, {conversation_id, *others})
-    if address:
-        await suppression.suppress(
-            session,
-            address=address,
-            keys=reach.keys,
-            reason="unsubscribed",
-            surface="link",
-            subject_ref=conversation_id,
-        )
+    await _suppress_mailed(session, reach, link, present=address)
     for found in present:
         own = origin if found == conversation_id else None
         await answers.withdraw(
             session, reach, conversation_id=found, purpose="marketing_email", surface="link", origin=own
         )
     if address and len(others) == BATCH:
-        await by_address(session, reach, address)
+        await _leave_word(session, address=address)
     return await _status(session, conversation_id)
+
+
+async def _suppress_mailed(session: AsyncSession, reach: Reach, link: Link, *, present: str | None) -> None:
+    """Put the address that a link was mailed to on the suppression list, by its hash where it is not the present one.
+
+    The present address is taken for a mail that was never noted, and for none whose person was erased since.
+    """
+    mailed = await consent.mailed_to(session, conversation_id=link.conversation_id, message_id=link.message_id)
+    known = suppression.address_digests(reach.keys, present) if present else []
+    note: Any = {"reason": "unsubscribed", "surface": "link", "subject_ref": link.conversation_id}
+    elsewhere = [row for row in mailed if row.address_hmac is not None and row.address_hmac not in known]
+    if present and (not mailed or any(row.address_hmac in known for row in mailed)):
+        await suppression.suppress(session, address=present, keys=reach.keys, **note)
+    for row in elsewhere:
+        await suppression.suppress_digest(session, digest=row.address_hmac, key_id=row.key_id, **note)
+        await _leave_word(session, address_hmac=row.address_hmac, key_id=row.key_id)
+
+
+async def _leave_word(session: AsyncSession, **address: Any) -> None:
+    await requests.follow(session, **address)
+    ring_when_committed(session, [UNSUBSCRIBES])
 
 
 async def by_address(session: AsyncSession, reach: Reach, address: str) -> None:
@@ -97,31 +114,47 @@ async def apply_all(database: Database, reach: Reach) -> int:
 async def _apply_next(session: AsyncSession, reach: Reach) -> int | None:
     """One batch of one address; None when none waits.
 
-    An address that is off the list again was agreed to anew: what was agreed to later than the request stays.
+    What was agreed to later than the request stays, and waits for its confirmation where the address is on the list.
     """
     request = await requests.next_request(session)
     if request is None:
         return None
-    candidates = await _to_follow(session, reach, request)
+    address = request.address or await _find(session, reach, request)
+    if address is None:
+        await requests.finish(session, request.id, done=True)
+        return 0
+    candidates = await _to_follow(session, reach, address, request)
     await repository.lock(session, candidates)
-    following = [found for found in await _to_follow(session, reach, request) if found in candidates]
+    following = [found for found in await _to_follow(session, reach, address, request) if found in candidates]
     if request.added:
         subject_ref = following[0] if following else NOBODY
         await suppression.record_added(
-            session, address=request.address, keys=reach.keys, surface="address", subject_ref=subject_ref
+            session, address=address, keys=reach.keys, surface=BY_ADDRESS, subject_ref=subject_ref
         )
     for found in following:
         await answers.withdraw(
-            session, reach, conversation_id=found, purpose="marketing_email", surface="address", origin=None
+            session, reach, conversation_id=found, purpose="marketing_email", surface=BY_ADDRESS, origin=None
         )
     await requests.finish(session, request.id, done=len(candidates) < BATCH)
     return len(following)
 
 
-async def _to_follow(session: AsyncSession, reach: Reach, request: AnyRow) -> Sequence[UUID]:
-    listed = await consent.is_suppressed(session, suppression.address_digests(reach.keys, request.address))
-    until = None if listed else request.audit_seq
-    return await requests.with_address(session, request.address, granted_until=until, limit=BATCH)
+async def _find(session: AsyncSession, reach: Reach, request: AnyRow) -> str | None:
+    """The address of a request's hash, kept on the request; None when nobody who agreed to marketing has it."""
+    if request.key_id not in reach.keys.ids:
+        return None
+    async for address in requests.agreeing_addresses(session):
+        if reach.keys.matches(ADDRESS_USE, address.encode(), request.address_hmac, key_id=request.key_id):
+            await requests.name(session, request.id, address)
+            return address
+    return None
+
+
+async def _to_follow(session: AsyncSession, reach: Reach, address: str, request: AnyRow) -> Sequence[UUID]:
+    listed = await consent.is_suppressed(session, suppression.address_digests(reach.keys, address))
+    return await requests.with_address(
+        session, address, granted_until=request.audit_seq, limit=BATCH, unanswered=listed
+    )
 
 
 async def _status(session: AsyncSession, conversation_id: UUID) -> LinkStatus:

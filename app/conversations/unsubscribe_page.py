@@ -54,8 +54,14 @@ class _Words:
     note: str | None = None
 
 
-_PL_UNDO = "Pomyłka? Napisz do nas na {contact} albo powiedz w rozmowie na naszej stronie, że znów chcesz wiadomości."
-_EN_UNDO = "Changed your mind? Write to {contact}, or tell our chat that you would like our emails again."
+_PL_UNDO = (
+    "Pomyłka? Powiedz w rozmowie na naszej stronie, że znów chcesz wiadomości, i potwierdź to linkiem, który wyślemy. "
+    "Pytania: {contact}."
+)
+_EN_UNDO = (
+    "Changed your mind? Tell our chat that you would like our emails again, and confirm it with the link that we send. "
+    "Questions: {contact}."
+)
 _PL_AGAIN = "Mimo to coś do Ciebie przychodzi? Kliknij jeszcze raz, a jeśli nie pomoże, napisz na {contact}."
 _EN_AGAIN = "Still getting something? Press once more, and if that does not help, write to {contact}."
 _PL_REST = "Nie pytamy o powód. Twoje zapytanie i zgoda na kontakt w jego sprawie zostają bez zmian."

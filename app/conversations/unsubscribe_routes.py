@@ -60,7 +60,7 @@ async def follow_link(
         link = read_token(chat.reach.keys, token)
     except LinkUnknownError:
         return _unknown(lang, page=page)
-    status = await unsubscribe.by_link(session, chat.reach, link.conversation_id, origin=origin)
+    status = await unsubscribe.by_link(session, chat.reach, link, origin=origin)
     return _answer(status, "done", lang, page=page)
 
 

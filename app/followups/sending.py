@@ -7,7 +7,10 @@ from uuid import UUID
 
 import asyncpg
 
+from app.consent.repository import note_mailed
 from app.consent.service import Recipient, reasons_not_to_send
+from app.consent.suppression import ADDRESS_USE
+from app.core.addresses import normalise_email
 from app.core.keys import KeyRing
 from app.followups import mail_repository as repository
 from app.followups.calendar import Hours
@@ -55,6 +58,15 @@ async def judge(
         key: _judged(rows[key], reasons, hours=hours, now=now) if key in rows else Dropped("subject_erased")
         for key in followup_ids
     }
+
+
+async def note(connection: asyncpg.Connection, ready: Sequence[Ready], *, keys: KeyRing) -> set[UUID]:
+    """Keep a keyed hash of where each of these mails is about to go; gives those whose conversation is still there."""
+    mails = [
+        (mail.followup_id, mail.conversation_id, keys.digest(ADDRESS_USE, normalise_email(mail.recipient).encode()))
+        for mail in ready
+    ]
+    return await note_mailed(connection, mails, key_id=keys.current) if mails else set()
 
 
 def _judged(

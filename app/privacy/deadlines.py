@@ -11,12 +11,15 @@ from app.core.db import Database
 from app.privacy.repository import clocks
 
 PROOF_WITHIN: Final = timedelta(hours=24)
+OPT_IN_MAILED_WITHIN: Final = timedelta(days=3)
+"""An opt-in whose mail could not be sent for so long lapses; one that was mailed waits as long as its token works."""
 WARN_AHEAD: Final = timedelta(days=7)
 
 
 async def keep(database: Database, *, pagers: Sequence[str]) -> int:
     """Close what lapsed, and tell operators once of each request whose month ends within WARN_AHEAD; gives how many."""
     closed = await _all(database, lambda session: clocks.expire_unproved(session, age=PROOF_WITHIN))
+    closed += await _all(database, lambda session: clocks.expire_opt_ins(session, unmailed=OPT_IN_MAILED_WITHIN))
     closed += await _all(database, clocks.close_answered)
     if not pagers:
         return closed  # nobody could be told, and each is told of once only: `novahouse privacy list` shows the clock

@@ -18,6 +18,7 @@ from app.conversations.unsubscribe import NOBODY
 from app.core import clock
 from app.core.db import AnyRow
 from app.core.errors import UnavailableError
+from app.privacy import opt_in
 from app.privacy.ledger import Entry
 from app.privacy.office import Office
 from app.privacy.repository import requests, residue, subjects
@@ -108,7 +109,9 @@ async def _erase(
 ) -> Erased:
     counts: dict[str, Any] = {}
     if subject.address is not None:  # before conversations are locked, as the worker that applies them does
-        counts["unsubscribe_request"] = await subjects.delete_unsubscribes(session, subject.address)
+        counts["unsubscribe_request"] = await subjects.delete_unsubscribes(
+            session, subject.address, list(office.digests(subject.address).values())
+        )
     people = await subjects.lock(
         session,
         conversation_ids=subject.conversation_ids,
@@ -116,6 +119,8 @@ async def _erase(
         before=replayed.at if replayed else None,
     )
     ids = tuple(person.id for person in people)
+    addresses = _addresses(people, subject)
+    await opt_in.close_all(session, office.keys, addresses)
     severed = await alerts.sever(session, conversation_ids=ids)
     counts |= await subjects.delete_conversations(session, ids)
     counts |= {"outbound_alert": len(severed.alert_ids), "deletions": severed.deletions}
@@ -124,16 +129,24 @@ async def _erase(
         counts["privacy_request"] = await requests.close_all(
             session, list(digests), but=subject.request_id, before=replayed.at if replayed else None
         )
+        counts["mailed_address"] += await consent.forget_mailed(session, list(digests))
     traces = _traces(people, subject, replayed)
     counts["idempotency_key"] = await residue.forget_kept_answers(session, traces)
     left = await residue.search(session, traces)
     if left:
         raise ResidueError(left)
     erasure_id = await _record(
-        office, session, subject, people=people, counts=counts, surface=surface, replayed=replayed
+        office, session, subject, people=people, addresses=addresses, counts=counts, surface=surface, replayed=replayed
     )
     _log.info("erased", conversations=len(ids), surface=surface, counts=counts)
     return Erased(erasure_id, ids, severed.alert_ids, counts)
+
+
+def _addresses(people: Sequence[AnyRow], subject: Subject) -> list[str]:
+    """The proved address first, then those that the conversations and their leads hold."""
+    held = sorted({email for person in people for email in (person.email, person.lead_email) if email})
+    proved = [subject.address] if subject.address is not None else []
+    return [*proved, *(email for email in held if email not in proved)]
 
 
 def _traces(people: Sequence[AnyRow], subject: Subject, replayed: Replayed | None) -> Traces:
@@ -159,22 +172,18 @@ async def _record(
     subject: Subject,
     *,
     people: Sequence[AnyRow],
+    addresses: Sequence[str],
     counts: dict[str, Any],
     surface: str,
     replayed: Replayed | None,
 ) -> UUID:
     """Suppression, audit log, erasure and ledger, in the order in which they hold others up the shortest."""
-    emails = sorted({email for person in people for email in (person.email, person.lead_email) if email})
-    if subject.address is not None:
-        emails = [subject.address, *(email for email in emails if email != subject.address)]
-    subject_ref = people[0].id if people else NOBODY
-    for email in emails:
-        await suppression.suppress(
-            session, address=email, keys=office.keys, reason="erasure", surface=surface, subject_ref=subject_ref
-        )
-    suppressed = [*(replayed.suppressed if replayed else ()), *(office.digest(email) for email in emails)]
+    note: Any = {"reason": "erasure", "surface": surface, "subject_ref": people[0].id if people else NOBODY}
     for key_id, digest in replayed.suppressed if replayed else ():
-        await consent.suppress(session, address_hmac=digest, key_id=key_id, reason="erasure")
+        await suppression.suppress_digest(session, digest=digest, key_id=key_id, **note)
+    for address in addresses:
+        await suppression.suppress(session, address=address, keys=office.keys, **note)
+    suppressed = [*(replayed.suppressed if replayed else ()), *(office.digest(address) for address in addresses)]
     entry = Entry(
         id=replayed.id if replayed else uuid4(),
         at=clock.now(),

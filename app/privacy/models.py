@@ -12,11 +12,14 @@ from app.core.db import Base
 
 
 class PrivacyRequest(Base):
-    """A request for access, erasure or withdrawal by somebody who has an address and no session token."""
+    """A request that waits for the proof of an address: for access, erasure or withdrawal, or for marketing again.
+
+    `opt_in` is caused by a consent in a conversation whose address is on the suppression list (`app.privacy.opt_in`).
+    """
 
     __tablename__ = "privacy_request"
     __table_args__ = (
-        CheckConstraint("type IN ('access', 'erasure', 'revoke')", name="type"),
+        CheckConstraint("type IN ('access', 'erasure', 'revoke', 'opt_in')", name="type"),
         CheckConstraint("state IN ('received', 'verified', 'done', 'expired')", name="state"),
         CheckConstraint("(state IN ('done', 'expired')) = (closed_at IS NOT NULL)", name="closed_at"),
         Index("ix_privacy_request_due_at", "due_at", postgresql_where=text("state IN ('received', 'verified')")),

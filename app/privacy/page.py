@@ -13,6 +13,8 @@ from uuid import UUID
 from app.conversations.notice import privacy_notice
 
 Locale = Literal["pl", "en"]
+About = Literal["request", "opt_in"]
+"""What the mail asked; it changes words only."""
 
 _STYLE: Final = (
     ":root{color-scheme:light dark;--bg:#f4f1ec;--card:#fff;--ink:#1f2421;--soft:#5b635e;--line:#8a8f8b;--act:#1f5c48;"
@@ -47,6 +49,14 @@ _WORDS: Final[dict[Locale, dict[str, str]]] = {
     "pl": {
         "ask": "Potwierdź swoje żądanie",
         "ask.text": "Przycisk wykona to, o co prosi wiadomość: pokaże Twoje dane, usunie je albo wycofa zgody.",
+        "ask.opt_in": "Chcesz znów dostawać wiadomości?",
+        "ask.opt_in.text": "Po naciśnięciu przycisku możemy wysyłać na Twój adres informacje handlowe, na które jest "
+        "zgoda z rozmowy. W każdej wiadomości będzie link, którym wypiszesz się jednym kliknięciem.",
+        "opt_in": "Gotowe, adres jest potwierdzony",
+        "opt_in.text": "Wracasz na listę. Możesz się wypisać jednym kliknięciem w każdej wiadomości.",
+        "refused.opt_in": "Ten kod nie działa",
+        "refused.opt_in.text": "Jest błędny, został już użyty, minęło 7 dni albo w międzyczasie przyszła odmowa. "
+        "Niczego nie zmieniliśmy.",
         "label": "Kod z wiadomości",
         "button": "Potwierdzam",
         "refused": "Ten kod nie działa",
@@ -66,6 +76,14 @@ _WORDS: Final[dict[Locale, dict[str, str]]] = {
     "en": {
         "ask": "Confirm your request",
         "ask.text": "The button does what the message asks: shows your data, erases them or withdraws your consents.",
+        "ask.opt_in": "Would you like our messages again?",
+        "ask.opt_in.text": "Press the button, and we may send to your address the commercial information that was "
+        "agreed to in the chat. Every message has a link that unsubscribes you with one click.",
+        "opt_in": "Done, your address is confirmed",
+        "opt_in.text": "You are on the list again. You can unsubscribe with one click in every message.",
+        "refused.opt_in": "This code does not work",
+        "refused.opt_in.text": "It is wrong, was used already, its 7 days are over, or somebody said no meanwhile. "
+        "We have changed nothing.",
         "label": "Code from the message",
         "button": "Confirm",
         "refused": "This code does not work",
@@ -85,12 +103,12 @@ _WORDS: Final[dict[Locale, dict[str, str]]] = {
 }
 
 
-def asking(locale: Locale) -> str:
+def asking(locale: Locale, about: About) -> str:
     """The page that a mail's link leads to. Its form posts to the address it came from."""
     words = _WORDS[locale]
     return _page(
         locale,
-        "ask",
+        "ask.opt_in" if about == "opt_in" else "ask",
         f'<form method="post"><label for="token">{escape(words["label"])}</label>'
         '<input id="token" name="token" required autocomplete="off" spellcheck="false" maxlength="200">'
         f"<button>{escape(words['button'])}</button></form>",
@@ -99,7 +117,7 @@ def asking(locale: Locale) -> str:
 
 
 def told(scene: str, locale: Locale, counts: dict[str, int]) -> str:
-    """What a proof led to: `erasure`, `revoke`, `none`, `pending` or `refused`."""
+    """What a proof led to: `erasure`, `revoke`, `opt_in`, `none`, `pending`, `refused` or `refused.opt_in`."""
     return _page(locale, scene, "", counts=counts)
 
 

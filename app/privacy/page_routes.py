@@ -8,7 +8,7 @@ from fastapi import Query, Request, Response
 
 from app.core.errors import UnauthenticatedError
 from app.privacy import export, page, service
-from app.privacy.page import CONTENT_SECURITY_POLICY, Locale
+from app.privacy.page import CONTENT_SECURITY_POLICY, About, Locale
 from app.privacy.routes import OfficeDep, download
 from app.privacy.service import ExportGoneError, ProofRefusedError
 from app.web.deps import SessionDep
@@ -17,27 +17,31 @@ from app.web.routing import Router
 router = Router(prefix="/privacy/requests", tags=["privacy"], include_in_schema=False)
 
 Lang = Annotated[Locale, Query()]
+AboutParam = Annotated[About, Query()]
 
 
 @router.head("/{request_id}")
 @router.get("/{request_id}")
-async def show_proof_page(request_id: UUID, lang: Lang = "pl") -> Response:
+async def show_proof_page(request_id: UUID, lang: Lang = "pl", about: AboutParam = "request") -> Response:
     """The page behind the mail's link. The same for every id; never reads and never writes."""
-    return _html(page.asking(lang))
+    return _html(page.asking(lang, about))
 
 
 @router.post("/{request_id}")
-async def use_proof(office: OfficeDep, request: Request, request_id: UUID, lang: Lang = "pl") -> Response:
+async def use_proof(
+    office: OfficeDep, request: Request, request_id: UUID, lang: Lang = "pl", about: AboutParam = "request"
+) -> Response:
     """Use the code that the form sends."""
     try:
         proved = await service.verify(office, request_id, token=await _token(request))
     except ProofRefusedError:
-        return _html(page.told("refused", lang, {}), status_code=404)
+        scene = "refused.opt_in" if about == "opt_in" else "refused"
+        return _html(page.told(scene, lang, {}), status_code=404)
     if proved.access_token is not None:
         return _html(page.offering(request_id, proved.access_token, lang))
     if proved.result is None:
         return _html(page.told("pending", lang, {}))
-    scene = proved.type if proved.result["conversations"] else "none"
+    scene = "none" if proved.result.get("conversations") == 0 else proved.type
     return _html(page.told(scene, lang, proved.result))
 
 

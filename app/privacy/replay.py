@@ -3,19 +3,24 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core import clock
 from app.core.db import Database
 from app.privacy import erasure
 from app.privacy.erasure import Replayed, Subject
 from app.privacy.ledger import Entry, Ledger
 from app.privacy.office import Office
+from app.privacy.purge import PROOF_KEPT
 from app.privacy.repository import subjects
 
 SURFACE: Final = "replay"
+COUNTED: Final = PROOF_KEPT - timedelta(days=1)
+"""How old an erasure may be to be missed: a little younger than the purge of its row, and older than any backup."""
 
 
 class Watch:
@@ -39,7 +44,7 @@ class Watch:
         state = await asyncio.to_thread(ledger.state)
         if state == self._read_as and not await self._unknown([self._newest] if self._newest else []):
             return False
-        entries = await asyncio.to_thread(ledger.read)
+        entries = await _counted(ledger)
         if await self._unknown([entry.id for entry in entries]):
             return True
         self._newest = entries[-1].id if entries else None
@@ -56,11 +61,17 @@ class Watch:
             return bool(await subjects.unknown_erasures(session, erasure_ids))
 
 
+async def _counted(ledger: Ledger) -> list[Entry]:
+    """The ledger's erasures that a database must know. Raises LedgerBrokenError."""
+    since = clock.now() - COUNTED
+    return [entry for entry in await asyncio.to_thread(ledger.read) if entry.at > since]
+
+
 async def missing(office: Office) -> list[Entry]:
     """The ledger's erasures that the database does not know, the oldest first. Raises LedgerBrokenError."""
     if office.ledger is None:
         return []
-    entries = await asyncio.to_thread(office.ledger.read)
+    entries = await _counted(office.ledger)
     async with office.database.transaction() as session:
         await subjects.hold_ledger(session)
         unknown = await subjects.unknown_erasures(session, [entry.id for entry in entries])

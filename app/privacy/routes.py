@@ -8,8 +8,7 @@ from fastapi import Depends, Request, Response
 from app.conversations import service as chat
 from app.core.errors import UnauthenticatedError
 from app.operations.access import needs
-from app.privacy import erasure, export, service
-from app.privacy.erasure import Subject
+from app.privacy import export, service
 from app.privacy.listing import listed
 from app.privacy.office import Office
 from app.privacy.schemas import PrivacyRequestIn, PrivacyRequestOut, ProofIn, ProofOut, RequestsOut, RequestState
@@ -52,9 +51,7 @@ async def export_chat(request: Request, session: SessionDep, token: SessionToken
 @limiter.limit(chat_limit)
 async def delete_chat(request: Request, office: OfficeDep, token: SessionTokenDep) -> None:
     """Erase this conversation and everything about it, here and at the recipients. The token is worth nothing then."""
-    async with office.database.transaction() as session:
-        conversation_id = await chat.authenticate(session, chat.hash_token(token))
-    await erasure.erase(office, Subject(conversation_ids=(conversation_id,)), surface="chat")
+    await service.erase_chat(office, chat.hash_token(token))
 
 
 @router.post("", status_code=202)

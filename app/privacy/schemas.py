@@ -11,6 +11,8 @@ from app.core.addresses import normalise_email
 from app.core.text import SafeStr
 
 RequestType = Literal["access", "erasure", "revoke"]
+ProofType = Literal["access", "erasure", "revoke", "opt_in"]
+"""`opt_in`: a suppressed address is asked whether it wants marketing again. Nobody asks for it by request."""
 RequestState = Literal["received", "verified", "done", "expired"]
 
 
@@ -53,7 +55,7 @@ class ProofIn(_In):
 class ProofOut(BaseModel):
     """What was done."""
 
-    type: RequestType
+    type: ProofType
     result: dict[str, Any] | None = Field(
         description="In counts, such as `{conversations: 1}`; 0: nothing was held. null: people finish it."
     )
@@ -68,7 +70,7 @@ class RequestOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    type: RequestType
+    type: ProofType
     state: RequestState = Field(description="`received`: waits for its proof. `expired`: never proved.")
     locale: Literal["pl", "en"]
     tries: int

@@ -15,13 +15,15 @@ from app.consent import service as consent
 from app.consent import suppression
 from app.consent.service import Purpose
 from app.conversations import answers
+from app.conversations import service as chat
 from app.conversations.unsubscribe import NOBODY
 from app.core.db import AnyRow
 from app.core.errors import GoneError, NotFoundError, UnauthenticatedError
-from app.privacy import erasure, export
-from app.privacy.erasure import Subject
+from app.privacy import erasure, export, opt_in
+from app.privacy.erasure import ErasureIncompleteError, Subject
 from app.privacy.office import Office
-from app.privacy.proof import PROOF_EVENT, hash_secret
+from app.privacy.opt_in import OPT_IN, PROOF_EVENT
+from app.privacy.proof import hash_secret
 from app.privacy.repository import requests, subjects
 
 ACCESS: Final = timedelta(hours=24)
@@ -29,7 +31,7 @@ PURPOSES: Final[tuple[Purpose, ...]] = ("rodo", "marketing_email", "marketing_ph
 SURFACE: Final = "privacy_request"
 _NO_HASH: Final = bytes(32)
 
-RequestType = Literal["access", "erasure", "revoke"]
+RequestType = Literal["access", "erasure", "revoke", "opt_in"]
 
 
 class ProofRefusedError(NotFoundError):
@@ -75,6 +77,20 @@ async def ask(office: Office, session: AsyncSession, *, kind: RequestType, addre
     return request_id
 
 
+async def erase_chat(office: Office, token_hash: bytes) -> None:
+    """Erase the conversation that a token opens. Raises what `erasure.erase` raises, and SessionUnknownError.
+
+    The conversation is this transaction's from the look at the token on: of two at once the second finds nothing.
+    """
+    async with office.database.transaction() as session:
+        conversation_id = await chat.authenticate_locked(session, token_hash)
+        subject = Subject(conversation_ids=(conversation_id,))
+        erased = await erasure.attempt(office, session, subject, surface="chat")
+    if erased is None:
+        raise ErasureIncompleteError
+    await office.forget_receipts(erased.alert_ids)
+
+
 async def verify(office: Office, request_id: UUID, *, token: str) -> Proved:
     """Use up a request's token, and do at once what was asked. Raises ProofRefusedError.
 
@@ -84,7 +100,9 @@ async def verify(office: Office, request_id: UUID, *, token: str) -> Proved:
     erased = None
     proved = None
     async with office.database.transaction() as session:
-        await requests.wait_for_address(session, request_id)
+        address = await requests.address_of(session, request_id)
+        if address is not None:
+            await requests.lock_address(session, list(office.digests(address).values()))
         row = await requests.take_try(session, request_id)
         expected = row.token_hash if row is not None and row.token_hash is not None else _NO_HASH
         matches = compare_digest(given, expected)
@@ -97,7 +115,10 @@ async def verify(office: Office, request_id: UUID, *, token: str) -> Proved:
     return proved
 
 
-async def _carry_out(office: Office, session: AsyncSession, row: AnyRow) -> tuple[Proved, erasure.Erased | None]:
+async def _carry_out(office: Office, session: AsyncSession, row: AnyRow) -> tuple[Proved | None, erasure.Erased | None]:
+    """What was asked for; None for an opt-in that was overtaken by a no, which is closed."""
+    if row.type == OPT_IN:
+        return await _opt_in(office, session, row), None
     if row.type == "access":
         access = secrets.token_urlsafe(32)
         await requests.prove(session, row.id, access_hash=hash_secret(access), valid=ACCESS)
@@ -114,6 +135,16 @@ async def _carry_out(office: Office, session: AsyncSession, row: AnyRow) -> tupl
     result = {"conversations": len(erased.conversation_ids), "deletions": erased.counts["deletions"]}
     await requests.answer(session, row.id, result=result, close=True)
     return Proved("erasure", result), erased
+
+
+async def _opt_in(office: Office, session: AsyncSession, row: AnyRow) -> Proved | None:
+    if not await opt_in.confirm(session, office.keys, address=row.address, asked_at=row.created_at):
+        await requests.close_opt_ins(session, list(office.digests(row.address).values()))
+        return None
+    await requests.prove(session, row.id)
+    result = {"suppressions_lifted": 1}
+    await requests.answer(session, row.id, result=result, close=True)
+    return Proved(OPT_IN, result)
 
 
 async def _revoke(office: Office, session: AsyncSession, address: str) -> dict[str, Any]:

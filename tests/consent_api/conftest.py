@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.conversations.consents import Reach
 from app.core.keys import KeyRing
 from app.core.settings import Settings
+from app.privacy.office import Office
 
 Texts = Mapping[tuple[str, str], Mapping[str, object]]
 
@@ -22,6 +24,13 @@ def keys(settings: Settings) -> KeyRing:
 def reach(settings: Settings) -> Reach:
     """What the application's decisions reach."""
     return Reach.of(settings)
+
+
+@pytest.fixture
+def office(app: FastAPI) -> Office:
+    """The office of the running application."""
+    found: Office = app.state.privacy
+    return found
 
 
 @pytest.fixture

@@ -102,3 +102,12 @@ async def everything(sql: asyncpg.Connection) -> dict[str, str]:
         table: await sql.fetchval(f"SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {table} t")
         for (table,) in tables
     }
+
+
+async def rows(sql: asyncpg.Connection) -> dict[str, str]:
+    """Every row of every table as text, bytes as hexadecimal digits."""
+    tables = await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    return {
+        table: await sql.fetchval(f"SELECT coalesce(string_agg(t::text, E'\\n'), '') FROM {table} t")
+        for (table,) in tables
+    }

@@ -65,11 +65,13 @@ async def test_links_requests_grants_and_workers_at_once_leave_one_truth(
         assert set(await asyncio.gather(*(act(first + number) for number in range(8)))) <= {200, 201, 202}
     await apply_all(database, reach)
     assert await people.chain_is_whole(sql)
-    events = [event for event, *_ in await people.events(sql) if event.startswith("suppression")]
-    listed = await sql.fetchval("SELECT count(*) FROM suppression")
-    assert listed == (events[-1] == "suppression.added")
-    if listed:
-        assert await sql.fetchval("SELECT count(*) FROM consent_state WHERE granted") == 0
+    assert [event for event, *_ in await people.events(sql) if event.startswith("suppression")] == ["suppression.added"]
+    assert await sql.fetchval("SELECT count(*) FROM suppression") == 1
+    last = (
+        "SELECT event FROM consent_audit_log l WHERE subject_ref = conversation_id AND event ~ 'consent' ORDER BY seq"
+    )
+    stale = f"SELECT count(*) FROM consent_state WHERE granted <> (({last} DESC LIMIT 1) = 'consent.granted')"
+    assert await sql.fetchval(stale) == 0
     copies = "SELECT count(*) FROM chat_conversations JOIN consent_state ON conversation_id = id"
     assert await sql.fetchval(f"{copies} WHERE marketing_consent <> granted") == 0
 

@@ -97,6 +97,27 @@ def received(mailbox: RunningSink) -> list[dict[str, Any]]:
     return [message.content for message in sorted(mailbox.state.of(ChannelName.EMAIL), key=lambda mail: mail.id)]
 
 
+async def test_where_it_went_is_kept_before_it_leaves_and_its_link_acts_on_that(
+    sql: Sql, client: httpx.AsyncClient, mailing: Settings, mailbox: RunningSink, followup: service.Written
+) -> None:
+    """Anna gives another address when her mail has left."""
+    other, keys = "nowa.anna@example.com", KeyRing.of(mailing)
+    mailbox.state.command(ChannelName.EMAIL, Behaviour(Mode.STATUS, status=451, at=Stage.DATA), times=1)
+    async with delivering(mailing):
+        await eventually(lambda: due_again(sql))
+        assert await sql.fetchval("SELECT count(*) FROM mailed_address") == 1, "before anything has left"
+        await eventually(is_now(sql, "sent"))
+    await sql.execute("UPDATE chat_conversations SET email = $1", other)
+    [mail] = received(mailbox)
+    assert mail["to"] == ANNA
+    row = await sql.fetchrow("SELECT message_id, conversation_id, address_hmac, key_id FROM mailed_address")
+    digest = keys.digest("address", ANNA.encode())
+    assert tuple(row or ()) == (followup.row.id, followup.row.conversation_id, digest, keys.current)
+    path = "/u/" + mail["headers"]["List-Unsubscribe"].strip("<>").rpartition("/")[2]
+    assert (await client.post(path, content=b"List-Unsubscribe=One-Click")).status_code == 200
+    assert [row[0] for row in await sql.fetch("SELECT address_hmac FROM suppression")] == [digest]
+
+
 async def test_it_arrives_with_a_way_out_in_words_and_by_link(
     sql: Sql, mailing: Settings, mailbox: RunningSink, followup: service.Written
 ) -> None:

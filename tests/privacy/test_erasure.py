@@ -7,12 +7,16 @@ import asyncpg
 import httpx
 import pytest
 import redis as redis_client
+from sqlalchemy import text
 
 from app.conversations import repository as conversations
+from app.conversations import unsubscribe_repository
 from app.core.db import Database
-from app.privacy import erasure
+from app.privacy import erasure, proof
 from app.privacy.erasure import ErasureIncompleteError, Subject
 from app.privacy.office import Office
+from app.privacy.proof import Proof
+from app.privacy.repository import requests
 from tests.privacy.people import (
     ADDRESS,
     NATIONAL,
@@ -26,6 +30,7 @@ from tests.privacy.people import (
     one,
     plant,
 )
+from tests.processes import eventually
 from tests.talk import capture_lead, open_session, say
 
 
@@ -196,3 +201,83 @@ async def test_a_turn_at_the_same_time_is_erased_with_the_rest(
     assert erased.status_code == 204
     assert said.status_code in {201, 401}
     assert holding(await dump(sql), *WORDS) == set()
+
+
+async def waits_for_a_lock(sql: asyncpg.Connection, count: int = 1) -> bool:
+    """Whether so many of this database's connections wait for others."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    found: int = await sql.fetchval(waiting)
+    return found >= count
+
+
+async def test_two_erasures_of_one_chat_at_once_are_one(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, database: Database
+) -> None:
+    token = await captured(client)
+    conversation_id = await conversation_of(sql)
+    async with database.transaction() as session:
+        await conversations.lock(session, [conversation_id])
+        both = [asyncio.create_task(client.delete("/v1/chat", headers=token)) for _ in range(2)]
+        await eventually(lambda: waits_for_a_lock(sql, 2))
+    answers = await asyncio.gather(*both)
+    assert sorted(answer.status_code for answer in answers) == [204, 401]
+    assert (await one(sql, "SELECT subject_refs FROM erasure"))["subject_refs"] == f'["{conversation_id}"]'
+
+
+async def test_an_erasure_and_the_worker_that_lets_conversations_follow_lock_in_one_order(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, database: Database, office: Office
+) -> None:
+    """Both take the address that waits first and its conversations second."""
+    await captured(client)
+    conversation_id = await conversation_of(sql)
+    assert (await client.post("/v1/unsubscribe", json={"email": ADDRESS})).status_code == 202
+    async with database.transaction() as worker:
+        assert await unsubscribe_repository.next_request(worker) is not None
+        erasing = asyncio.create_task(erasure.erase(office, Subject(address=ADDRESS), surface="cli"))
+        await eventually(lambda: waits_for_a_lock(sql))
+        await worker.execute(text("SET LOCAL lock_timeout = '2s'"))
+        assert await conversations.lock(worker, [conversation_id]) == [conversation_id]
+    assert (await erasing).conversation_ids == (conversation_id,)
+    assert await sql.fetchval("SELECT count(*) FROM unsubscribe_request") == 0
+
+
+async def test_two_proofs_of_one_address_at_once_are_answered_one_after_the_other(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, database: Database, office: Office
+) -> None:
+    """Each erasure closes the other's request, which the other holds: without an order they would wait for ever."""
+    await captured(client)
+    conversation_id = await conversation_of(sql)
+    proofs = []
+    for _ in range(2):
+        asked = await client.post("/v1/privacy/requests", json={"type": "erasure", "email": ADDRESS})
+        async with database.transaction() as session:
+            written = await proof.write(session, office.keys, UUID(asked.json()["id"]))
+        assert isinstance(written, Proof)
+        await sql.execute("UPDATE privacy_request SET mailed_at = mailed_at - interval '11 minutes'")
+        proofs.append((f"/v1/privacy/requests/{asked.json()['id']}/verify", {"token": written.token}))
+    async with database.transaction() as session:
+        await conversations.lock(session, [conversation_id])
+        both = [asyncio.create_task(client.post(path, json=body)) for path, body in proofs]
+        await eventually(lambda: waits_for_a_lock(sql, 2))
+    answers = await asyncio.gather(*both)
+    assert sorted(answer.status_code for answer in answers) == [200, 404], [answer.text for answer in answers]
+
+
+async def test_a_mail_that_is_written_again_and_its_proof_lock_in_one_order(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, database: Database, office: Office
+) -> None:
+    """Both take the address first and the request second."""
+    asked = await client.post("/v1/privacy/requests", json={"type": "access", "email": ADDRESS})
+    request_id = UUID(asked.json()["id"])
+    async with database.transaction() as verifying:
+        await requests.lock_address(verifying, list(office.digests(ADDRESS).values()))
+
+        async def write() -> Proof | str:
+            async with database.transaction() as session:
+                return await proof.write(session, office.keys, request_id)
+
+        writing = asyncio.create_task(write())
+        await eventually(lambda: waits_for_a_lock(sql))
+        await verifying.execute(text("SET LOCAL lock_timeout = '2s'"))
+        assert await requests.take_try(verifying, request_id) is not None
+    assert isinstance(await writing, Proof)

@@ -4,20 +4,23 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 
+from app.core import clock
 from app.core.keys import KeyRing
 from app.core.settings import Settings
-from app.privacy import erasure, replay
+from app.privacy import erasure, purge, replay
 from app.privacy.erasure import Subject
-from app.privacy.ledger import Ledger, LedgerBrokenError
+from app.privacy.ledger import Entry, Ledger, LedgerBrokenError
 from app.privacy.office import Office
 from app.privacy.replay import Watch
-from app.privacy.repository import subjects
+from app.privacy.repository import retention, subjects
 from tests.privacy.people import ADDRESS, SPOKEN, WORDS, captured, conversation_of, dump, holding, is_there
 
 
@@ -124,6 +127,24 @@ async def test_a_process_that_runs_through_a_restore_notices(
     assert await watch.behind()
 
 
+@pytest.mark.parametrize(("days", "behind"), [(3 * 365 + 1, False), (2 * 365, True)])
+async def test_an_erasure_whose_row_the_purge_has_taken_is_not_missed(
+    client: httpx.AsyncClient, office: Office, path: Path, days: int, behind: bool
+) -> None:
+    assert office.ledger is not None
+    at = clock.now() - timedelta(days=days)
+    office.ledger.append(Entry(uuid4(), at, (uuid4(),), erased={}, suppressed=[]))
+    assert await Watch(office.database, office.ledger).behind() is behind
+    assert (await client.get("/health/ready")).status_code == (503 if behind else 200)
+    assert await replay.replay(office) == behind
+
+
+def test_the_purge_takes_no_erasure_that_would_be_missed() -> None:
+    kept = dict.fromkeys(("chat", "lead", "evidence", "alert"), timedelta(days=1))
+    (age,) = [age for rule, age in purge.Retention(**kept).rules if rule is retention.ERASURES]
+    assert age > replay.COUNTED
+
+
 @pytest.mark.parametrize("rotated", [False, True])
 async def test_conversations_are_found_by_address_and_later_ones_stay(
     client: httpx.AsyncClient, sql: asyncpg.Connection, office: Office, rotated: bool
@@ -140,7 +161,9 @@ async def test_conversations_are_found_by_address_and_later_ones_stay(
     left = [row["id"] for row in await sql.fetch("SELECT id FROM chat_conversations")]
     assert len(left) == 1
     assert older not in left
-    assert await sql.fetchval("SELECT count(*) FROM suppression WHERE key_id = $1", office.keys.current) == 1
+    assert [row[0] for row in await sql.fetch("SELECT key_id FROM suppression")] == [office.keys.current]
+    added = "SELECT count(*) FROM consent_audit_log WHERE event = 'suppression.added' AND surface = 'replay'"
+    assert await sql.fetchval(added) == 1, "the list never grows without an entry in the log"
 
 
 async def test_somebody_elses_conversation_survives_a_replay(

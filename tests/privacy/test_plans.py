@@ -12,6 +12,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts.repository import erasure
+from app.consent import repository as consent
+from app.conversations import repository as conversations
 from app.core import clock
 from app.core.db import Database
 from app.core.settings import Settings
@@ -23,7 +25,7 @@ from tests.conftest import alembic_config, new_database, run_sql
 ROWS = 20_000
 SOMEBODY = UUID("8f14e45f-ceea-167a-5a36-dedd4bea2543")  # md5 of 7
 AGE = timedelta(days=90)
-SMALL = frozenset({"consent_text", "suppression", "operator_notice", "unsubscribe_request", "erasure"})
+SMALL = frozenset({"consent_text", "suppression", "operator_notice", "unsubscribe_request", "opt_in_check", "erasure"})
 
 _FILL = f"""
 INSERT INTO chat_conversations (id, token_hash, locale, language, email, created_at, last_message_at)
@@ -40,6 +42,8 @@ INSERT INTO consent_evidence (audit_seq, conversation_id, salt) SELECT n, md5(n:
 generate_series(1, {ROWS}) n;
 INSERT INTO followup_event (id, conversation_id, followup_number)
 SELECT gen_random_uuid(), md5(n::text)::uuid, 1 FROM generate_series(1, {ROWS}) n;
+INSERT INTO mailed_address (message_id, conversation_id, address_hmac, key_id)
+SELECT gen_random_uuid(), md5(n::text)::uuid, sha256(n::text::bytea), 'k' FROM generate_series(1, {ROWS}) n;
 INSERT INTO outbound_alert (
     id, event, channel, subject_id, conversation_id, dedupe_key, state, delivered_at, created_at)
 SELECT md5('alert' || n)::uuid, 'lead.captured', 'slack', md5('lead' || n)::uuid, md5(n::text)::uuid, n::text,
@@ -98,6 +102,15 @@ QUERIES: dict[str, Query] = {
     "close all": lambda s: requests.close_all(s, [b"x"], but=None),
     "page": lambda s: requests.page(s, state=None, before=(clock.now(), uuid4()), limit=50),
     "expire": lambda s: clocks.expire_unproved(s, age=AGE),
+    "expire opt-ins": lambda s: clocks.expire_opt_ins(s, unmailed=AGE),
+    "open opt-ins": lambda s: requests.open_opt_ins(s, [b"x"], again_after=AGE),
+    "close opt-ins": lambda s: requests.close_opt_ins(s, [b"x"]),
+    "address of": lambda s: requests.address_of(s, SOMEBODY),
+    "mailed to": lambda s: consent.mailed_to(s, conversation_id=SOMEBODY, message_id=SOMEBODY),
+    "forget mailed": lambda s: consent.forget_mailed(s, [b"x"]),
+    "refused since": lambda s: consent.refused_since(
+        s, conversations.ids_of_address("7@x.pl"), since=clock.now(), but="address"
+    ),
     "close answered": clocks.close_answered,
     "warn": lambda s: clocks.warn_of_due(s, ahead=AGE),
     "due": lambda s: clocks.due(s, ahead=AGE, limit=5),

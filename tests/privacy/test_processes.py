@@ -90,6 +90,41 @@ async def test_an_erased_person_is_in_no_table_no_redis_no_board_and_no_log(
     assert str(conversation_id) in ledger
 
 
+async def test_a_suppressed_address_is_asked_by_mail_and_its_owner_s_click_counts(
+    environment: dict[str, str], sink: RunningSink, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    async with (
+        api(environment | {"LOG_LEVEL": "DEBUG"}, tmp_path / "api.log") as (service, client),
+        worker(environment | {"LOG_LEVEL": "DEBUG"}, tmp_path / "worker.log") as deliverer,
+    ):
+        assert (await client.post("/v1/unsubscribe", json={"email": ADDRESS})).status_code == 202
+        token = await captured(client)
+        said = await say(client, token, "zgadzam się na marketing mailowy")
+        assert said.json()["context"]["consent_marketing"] is True
+
+        async def mailed() -> bool:
+            return bool(texts(sink, "email"))
+
+        await eventually(mailed)
+        (mail,) = sink.state.of(ChannelName.EMAIL)
+        assert mail.content["to"] == ADDRESS
+        assert "List-Unsubscribe" not in mail.content["headers"]
+        words = (mail.content["text"] + mail.content["html"]).lower()
+        assert [word for word in ("pakiet", "wycen", "zł", "ofert", "rabat", "premium") if word in words] == []
+        link = re.search(r"http://[^/]+(/privacy/requests/\S+)#(\S+)", mail.content["text"])
+        assert link is not None
+        for _ in range(3):
+            assert (await client.get(link.group(1))).status_code == 200
+        assert await sql.fetchval("SELECT count(*) FROM suppression") == 1
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        done = await client.post(link.group(1), content=f"token={link.group(2)}", headers=form)
+        assert done.status_code == 200, done.text
+        assert await sql.fetchval("SELECT count(*) FROM suppression") == 0
+        logs = service.output + deliverer.output
+    assert holding({"logs": logs}, *WORDS, link.group(2)) == set()
+    assert await sql.fetchval("SELECT count(*) FROM privacy_request WHERE address IS NOT NULL") == 0
+
+
 async def test_an_item_whose_arrival_is_uncertain_is_looked_for_and_deleted(
     environment: dict[str, str], sink: RunningSink, sql: asyncpg.Connection, tmp_path: Path
 ) -> None:

@@ -21,7 +21,19 @@ async def expire_unproved(session: AsyncSession, *, age: timedelta) -> int:
     return await _close(
         session,
         PrivacyRequest.state == "received",
+        PrivacyRequest.type != "opt_in",
         PrivacyRequest.created_at < func.now() - age,
+        values={"state": "expired", **SILENT},
+    )
+
+
+async def expire_opt_ins(session: AsyncSession, *, unmailed: timedelta) -> int:
+    """Close opt-ins whose token is over, or that were not mailed within `unmailed`, up to BATCH; gives how many."""
+    return await _close(
+        session,
+        PrivacyRequest.state == "received",
+        PrivacyRequest.type == "opt_in",
+        func.coalesce(PrivacyRequest.token_until, PrivacyRequest.created_at + unmailed) < func.now(),
         values={"state": "expired", **SILENT},
     )
 

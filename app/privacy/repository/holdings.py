@@ -26,6 +26,8 @@ NAMES: Final[Mapping[str, str]] = {
     "consent_state": "consents",
     "consent_evidence": "evidence",
     "followup_event": "followups",
+    "mailed_address": "mailed_addresses",
+    "opt_in_check": "opt_in_checks",
     "outbound_alert": "alerts",
 }
 """What tables are called in an export; any other has its own name."""
@@ -75,7 +77,7 @@ async def _history(session: AsyncSession, conversation_id: UUID) -> Rows:
 async def suppressions(session: AsyncSession, digests: Sequence[bytes]) -> Rows:
     """What the suppression list says of a hashed address."""
     rows = await session.execute(
-        select(Suppression.scope, Suppression.reason, Suppression.created_at).where(
+        select(Suppression.scope, Suppression.reason, Suppression.created_at, Suppression.renewed_at).where(
             Suppression.address_hmac.in_(digests)
         )
     )

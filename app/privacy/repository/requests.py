@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import case, func, insert, null, select, text, true, tuple_, update
+from sqlalchemy import ColumnElement, Select, case, func, insert, null, or_, select, text, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import AnyRow
@@ -28,8 +28,9 @@ async def add(
     address: str,
     address_hmac: bytes,
     key_id: str,
+    asked_at: datetime | None = None,
 ) -> None:
-    """Note a request. Its answer is due in one month (GDPR art. 12(3))."""
+    """Note a request, asked now or at `asked_at`. Its answer is due in one month (GDPR art. 12(3))."""
     await session.execute(
         insert(PrivacyRequest).values(
             id=request_id,
@@ -38,6 +39,7 @@ async def add(
             address=address,
             address_hmac=address_hmac,
             key_id=key_id,
+            created_at=asked_at or func.now(),
             due_at=func.now() + text("interval '1 month'"),
         )
     )
@@ -45,36 +47,92 @@ async def add(
 
 async def lock_unproved(session: AsyncSession, request_id: UUID) -> AnyRow | None:
     """A request that still waits for its proof and has tries left, locked until the caller commits; else None."""
+    return (await session.execute(_unproved(request_id).with_for_update())).one_or_none()
+
+
+async def unproved(session: AsyncSession, request_id: UUID) -> AnyRow | None:
+    """The same without a lock."""
+    return (await session.execute(_unproved(request_id))).one_or_none()
+
+
+def _unproved(request_id: UUID) -> Select[*tuple[Any, ...]]:
+    return select(
+        PrivacyRequest.id,
+        PrivacyRequest.type,
+        PrivacyRequest.locale,
+        PrivacyRequest.address,
+        PrivacyRequest.created_at,
+    ).where(
+        PrivacyRequest.id == request_id,
+        PrivacyRequest.state == "received",
+        PrivacyRequest.tries < MAX_TRIES,
+        PrivacyRequest.address.is_not(None),
+    )
+
+
+async def address_of(session: AsyncSession, request_id: UUID) -> str | None:
+    """The address of a request that is not closed, else None."""
     return (
-        await session.execute(
-            select(PrivacyRequest.id, PrivacyRequest.type, PrivacyRequest.locale, PrivacyRequest.address)
-            .where(
-                PrivacyRequest.id == request_id,
-                PrivacyRequest.state == "received",
-                PrivacyRequest.tries < MAX_TRIES,
-                PrivacyRequest.address.is_not(None),
-            )
-            .with_for_update()
-        )
-    ).one_or_none()
+        await session.execute(select(PrivacyRequest.address).where(PrivacyRequest.id == request_id))
+    ).scalar_one_or_none()
 
 
-async def mailed(session: AsyncSession, digests: Collection[bytes], *, but: UUID, within: timedelta) -> int:
-    """How many requests of this hashed address were mailed a proof lately, without the one `but`.
+async def lock_address(session: AsyncSession, digests: Collection[bytes]) -> None:
+    """Let what is done about one address, given under every key, come one after the other.
 
-    Whoever counts the same address at the same time waits until the caller has committed.
+    Taken before any row: mails of one address are counted, and an erasure closes all its requests.
     """
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(min(digests).hex(), 0))))
+
+
+async def mailed(
+    session: AsyncSession, digests: Collection[bytes], *, but: UUID, within: timedelta, kind: str | None = None
+) -> int:
+    """How many requests of this hashed address, all or of one kind, were mailed a proof lately, without `but`."""
     count: int = (
         await session.execute(
             select(func.count()).where(
                 PrivacyRequest.address_hmac.in_(digests),
                 PrivacyRequest.mailed_at > func.now() - within,
                 PrivacyRequest.id != but,
+                PrivacyRequest.type == kind if kind else true(),
             )
         )
     ).scalar_one()
     return count
+
+
+async def open_opt_ins(
+    session: AsyncSession, digests: Collection[bytes], *, again_after: timedelta
+) -> Sequence[AnyRow]:
+    """What a hashed address was asked to confirm and has not yet: created_at, and whether that is `fresh`.
+
+    Fresh: its mail waits, or left less than `again_after` ago.
+    """
+    fresh = or_(PrivacyRequest.mailed_at.is_(None), PrivacyRequest.mailed_at > func.now() - again_after)
+    return (
+        await session.execute(select(PrivacyRequest.created_at, fresh.label("fresh")).where(*_open_opt_ins(digests)))
+    ).all()
+
+
+async def close_opt_ins(session: AsyncSession, digests: Collection[bytes]) -> int:
+    """Let what a hashed address was asked to confirm lapse; gives how many."""
+    closed = await session.execute(
+        update(PrivacyRequest)
+        .where(*_open_opt_ins(digests))
+        .values(state="expired", **SILENT)
+        .returning(PrivacyRequest.id),
+        execution_options=_NO_SYNC,
+    )
+    return len(closed.all())
+
+
+def _open_opt_ins(digests: Collection[bytes]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        PrivacyRequest.address_hmac.in_(digests),
+        PrivacyRequest.type == "opt_in",
+        PrivacyRequest.state == "received",
+    )
 
 
 async def set_token(session: AsyncSession, request_id: UUID, *, token_hash: bytes, valid: timedelta) -> None:
@@ -84,15 +142,6 @@ async def set_token(session: AsyncSession, request_id: UUID, *, token_hash: byte
         .where(PrivacyRequest.id == request_id)
         .values(token_hash=token_hash, token_until=func.now() + valid, mailed_at=func.now()),
         execution_options=_NO_SYNC,
-    )
-
-
-async def wait_for_address(session: AsyncSession, request_id: UUID) -> None:
-    """Let requests of one address be answered one after the other: an erasure closes all of them."""
-    await session.execute(
-        select(
-            func.pg_advisory_xact_lock(func.hashtextextended(func.encode(PrivacyRequest.address_hmac, "hex"), 0))
-        ).where(PrivacyRequest.id == request_id)
     )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, Table, any_, delete, func, literal, select, true, union
+from sqlalchemy import Select, Table, any_, delete, func, literal, or_, select, true, union
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
@@ -93,10 +93,12 @@ async def delete_conversations(session: AsyncSession, conversation_ids: Collecti
     return counts
 
 
-async def delete_unsubscribes(session: AsyncSession, address: str) -> int:
-    """Delete what waits for the conversations of an address: there are none any more."""
+async def delete_unsubscribes(session: AsyncSession, address: str, digests: Collection[bytes]) -> int:
+    """Delete what waits for the conversations of an address, in clear or as a hash: there are none any more."""
     gone = await session.execute(
-        delete(UnsubscribeRequest).where(UnsubscribeRequest.address == address),
+        delete(UnsubscribeRequest).where(
+            or_(UnsubscribeRequest.address == address, UnsubscribeRequest.address_hmac.in_(digests))
+        ),
         execution_options={"synchronize_session": False},
     )
     return int(gone.rowcount)  # type: ignore[attr-defined]
