@@ -53,7 +53,7 @@ _WORDS: Final[dict[Locale, dict[str, str]]] = {
         "ask.opt_in.text": "Po naciśnięciu przycisku możemy wysyłać na Twój adres informacje handlowe, na które jest "
         "zgoda z rozmowy. W każdej wiadomości będzie link, którym wypiszesz się jednym kliknięciem.",
         "opt_in": "Gotowe, adres jest potwierdzony",
-        "opt_in.text": "Wracasz na listę. Możesz się wypisać jednym kliknięciem w każdej wiadomości.",
+        "opt_in.text": "Znów możemy do Ciebie pisać. Wypiszesz się jednym kliknięciem w każdej wiadomości.",
         "refused.opt_in": "Ten kod nie działa",
         "refused.opt_in.text": "Jest błędny, został już użyty, minęło 7 dni albo w międzyczasie przyszła odmowa. "
         "Niczego nie zmieniliśmy.",
@@ -80,7 +80,7 @@ _WORDS: Final[dict[Locale, dict[str, str]]] = {
         "ask.opt_in.text": "Press the button, and we may send to your address the commercial information that was "
         "agreed to in the chat. Every message has a link that unsubscribes you with one click.",
         "opt_in": "Done, your address is confirmed",
-        "opt_in.text": "You are on the list again. You can unsubscribe with one click in every message.",
+        "opt_in.text": "We may write to you again. You can unsubscribe with one click in every message.",
         "refused.opt_in": "This code does not work",
         "refused.opt_in.text": "It is wrong, was used already, its 7 days are over, or somebody said no meanwhile. "
         "We have changed nothing.",

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -11,18 +12,27 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 
+from app.alerts.repository import queue
 from app.consent.service import Recipient, reasons_not_to_send
+from app.conversations import answers
+from app.conversations import repository as conversations
 from app.conversations.consents import Reach
 from app.conversations.unsubscribe import apply_all
 from app.core.db import Database
 from app.core.keys import KeyRing
+from app.engine.engine import Engine
+from app.followups.timing import Timing
 from app.privacy import deadlines, opt_in, proof, purge, service
 from app.privacy.office import Office
 from app.privacy.proof import Proof
 from app.privacy.purge import Retention
 from tests.conftest import OPERATOR
 from tests.privacy.people import ADDRESS, conversation_of, dump, holding, one
+from tests.privacy.test_erasure import waits_for_a_lock
+from tests.processes import eventually
 from tests.talk import open_session, say
+from worker.channels.base import PersonalMail
+from worker.messages import Messages
 
 PATH = "/v1/privacy/requests"
 ELSE = "ktos.inny@przyklad-testowy.pl"
@@ -355,15 +365,42 @@ async def test_a_no_before_the_mail_means_no_mail(
 async def test_a_no_while_the_mail_waits_its_turn_keeps_it_from_leaving(
     client: httpx.AsyncClient, sql: asyncpg.Connection, office: Office, no: No
 ) -> None:
-    session, request_id, _ = await waiting(client, sql, office)
-
-    async def refusal() -> str | None:
-        async with office.database.transaction() as transaction:
-            return await proof.refusal(transaction, office.keys, request_id)
-
-    assert await refusal() is None
+    await unsubscribed(client, office)
+    session = await agreed(client)
+    await look(office)
+    messages = Messages(
+        database=office.database,
+        engine=Engine.load(),
+        keys=office.keys,
+        public_base_url="https://chat.novahouse.example",
+        hours=Timing().hours,
+    )
+    async with office.database.driver() as connection:
+        (claimed,) = await queue.claim(
+            connection, "email", token=uuid4(), lease=timedelta(minutes=1), limit=9, pace=None
+        )
+    assert isinstance((await messages.write([claimed]))[claimed.id], PersonalMail)
+    assert await messages.refusal(claimed) is None
     await no(client, session, office)
-    assert await refusal() in {"refused_since", "consent_missing", "request_closed"}
+    refusal = await messages.refusal(claimed)
+    assert refusal is not None
+    assert refusal.reason in {"refused_since", "consent_missing", "request_closed"}
+
+
+async def test_a_no_that_is_just_committing_is_waited_for(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, office: Office
+) -> None:
+    _, request_id, token = await waiting(client, sql, office)
+    conversation_id = await conversation_of(sql)
+    async with office.database.transaction() as session:
+        await conversations.lock(session, [conversation_id])
+        await answers.withdraw(
+            session, office.reach, conversation_id=conversation_id, purpose=PURPOSE, surface="api", origin=None
+        )
+        confirming = asyncio.create_task(confirm(client, request_id, token))
+        await eventually(lambda: waits_for_a_lock(sql))
+    assert (await confirming).status_code == 404
+    assert await listed(sql) == 1
 
 
 async def test_a_no_before_anybody_looked_is_newer_than_the_consent(
