@@ -2,7 +2,8 @@
 
 import statistics
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -261,3 +262,27 @@ async def test_a_suppression_outlives_its_key_and_is_lifted_under_the_next(
                 subject_ref=conversation_id,
             )
         assert found is lifted
+
+
+async def test_every_further_no_is_newer_than_what_was_asked_before_it(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, database: Database, keys: KeyRing
+) -> None:
+    async def said() -> datetime:
+        at: datetime = await sql.fetchval("SELECT renewed_at FROM suppression")
+        return at
+
+    await unsubscribe(client)
+    times = [await said()]
+    await unsubscribe(client)
+    times.append(await said())
+    for known in (True, False):
+        async with database.transaction() as session:
+            note: dict[str, Any] = {"reason": "x", "surface": "link", "subject_ref": uuid4()}
+            if known:
+                added = await suppression.suppress(session, address=people.JAN, keys=keys, **note)
+            else:
+                digest = keys.digest("address", people.JAN.encode())
+                added = await suppression.suppress_digest(session, digest=digest, key_id=keys.current, **note)
+            assert not added
+        times.append(await said())
+    assert times == sorted(set(times))

@@ -149,6 +149,17 @@ async def test_the_owner_s_confirmation_lifts_it_and_nothing_before(
     assert (await confirm(client, request_id, token)).status_code == 404
 
 
+async def test_the_request_is_as_old_as_the_consent_that_caused_it(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, office: Office
+) -> None:
+    """A no that was said before the worker looked, and commits after it, is newer."""
+    await unsubscribed(client, office)
+    await agreed(client)
+    asked_at = await sql.fetchval("SELECT asked_at FROM opt_in_check")
+    assert await look(office) == 1
+    assert await sql.fetchval("SELECT created_at FROM privacy_request") == asked_at
+
+
 async def test_an_address_that_is_not_on_the_list_is_not_asked(
     client: httpx.AsyncClient, sql: asyncpg.Connection, office: Office
 ) -> None:
@@ -228,6 +239,20 @@ async def test_whoever_agrees_is_not_told_that_the_address_is_on_the_list(
     row = await one(sql, "SELECT type, address, locale FROM privacy_request")
     assert row == {"type": "opt_in", "address": ADDRESS, "locale": "pl"}
     assert await sql.fetchval("SELECT count(*) FROM opt_in_check") == 0
+
+
+@pytest.mark.parametrize("before", [None, ELSE], ids=["first", "another"])
+async def test_an_address_that_comes_after_the_consent_is_looked_at(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, office: Office, before: str | None
+) -> None:
+    await unsubscribed(client, office)
+    token = await open_session(client) if before is None else await visitor(client, before)
+    assert (await put(client, token)).status_code == 201
+    assert await look(office) == 0
+    assert await sql.fetchval("SELECT count(*) FROM opt_in_check") == 0
+    assert (await say(client, token, f"mój mail to {ADDRESS}")).json()["context"]["email"] == ADDRESS
+    assert await look(office) == 1
+    assert len(await asked(sql)) == 1
 
 
 async def test_an_address_gets_one_mail_a_day_however_many_ask(
@@ -435,8 +460,10 @@ async def test_a_second_consent_after_a_no_is_asked_about_when_a_day_is_over(
     assert await look(office) == 1
     (second,) = await asked(sql)
     assert second != first
-    assert await mail(office, second) == "too_many_mails"
-    await sql.execute("UPDATE privacy_request SET mailed_at = mailed_at - interval '25 hours'")
+    for hours in (0, 23):
+        await sql.execute(f"UPDATE privacy_request SET mailed_at = mailed_at - interval '{hours} hours'")
+        assert await mail(office, second) == "too_many_mails"
+    await sql.execute("UPDATE privacy_request SET mailed_at = mailed_at - interval '2 hours'")
     assert (await confirm(client, second, await mail(office, second))).status_code == 200
 
 
