@@ -12,10 +12,10 @@ from app.core.db import AnyRow
 from app.core.errors import NotFoundError
 
 
-class ConversationNotFoundError(NotFoundError):
+class ConversationUnknownError(NotFoundError):
     """No conversation has this id."""
 
-    code = "conversation-not-found"
+    code = "conversation-unknown"
     title = "There is no such conversation."
 
 
@@ -25,10 +25,10 @@ async def page(session: AsyncSession, *, before: tuple[datetime, UUID] | None, l
 
 
 async def get(session: AsyncSession, conversation_id: UUID, *, after: int, limit: int) -> dict[str, Any]:
-    """One conversation and `limit` of its messages from `after` on. Raises ConversationNotFoundError."""
+    """One conversation and `limit` of its messages from `after` on. Raises ConversationUnknownError."""
     found = await desk_repository.get(session, conversation_id)
     if found is None:
-        raise ConversationNotFoundError
+        raise ConversationUnknownError
     rows = await repository.messages(session, conversation_id, after=after, limit=limit + 1)
     return {
         **found._asdict(),

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.alerts import service as alerts
 from app.consent.service import Recipient, reasons_not_to_send
 from app.conversations import turns
+from app.conversations.desk import ConversationUnknownError
 from app.core import clock
 from app.core.db import AnyRow, driver_of
 from app.core.errors import ConflictError, NotFoundError
@@ -24,13 +25,6 @@ from app.followups.timing import Timing
 
 SCHEDULE: Final = "schedule"
 """The author of follow-ups that no person asked for."""
-
-
-class ConversationUnknownError(NotFoundError):
-    """No conversation has this id."""
-
-    code = "conversation-unknown"
-    title = "There is no such conversation."
 
 
 class FollowupUnknownError(NotFoundError):

@@ -91,6 +91,17 @@ async def page(session: AsyncSession, *, before: tuple[datetime, UUID] | None, l
     return await repository.page(session, before=before, limit=limit)
 
 
+async def journal_export(session: AsyncSession, entry: UUID | None, *, actor: str, rows: int) -> UUID:
+    """Journal that an operator takes `rows` leads out of the house, in `entry` where the export has one already.
+
+    Gives the entry. Every export is one of all leads.
+    """
+    if entry is None:
+        return await journal.note(session, actor=actor, action="leads.export", target="all", count=rows)
+    await journal.add_to(session, entry, count=rows)
+    return entry
+
+
 async def set_status(session: AsyncSession, lead_id: UUID, status: str | None, *, actor: str) -> AnyRow:
     """Say how far sales has come with a lead; gives the lead. None leaves it as it is. Raises LeadNotFoundError."""
     if status is not None and await repository.set_status(session, lead_id, status):

@@ -46,16 +46,19 @@ def cell(value: object) -> str:
     return f"'{text}" if text.lstrip(" \N{NO-BREAK SPACE}").startswith(_FORMULA_STARTS) else text
 
 
-async def pages(database: Database, *, separator: str = ",") -> AsyncIterator[str]:
+async def pages(database: Database, *, actor: str, separator: str = ",") -> AsyncIterator[str]:
     """Every lead, newest first, as CSV (RFC 4180) in pieces, the first with BOM and header.
 
-    Each piece is read in a transaction of its own: a slow reader holds none open.
+    Each piece is read in a transaction of its own, which also journals it: a slow reader holds none open, and no row
+    leaves that the journal has not counted.
     """
+    journaled: UUID | None = None
     before: tuple[datetime, UUID] | None = None
     head = BOM + _csv([COLUMNS], separator)
     while True:
         async with database.transaction() as session:
             rows = await service.page(session, before=before, limit=PAGE)
+            journaled = await service.journal_export(session, journaled, actor=actor, rows=len(rows))
         yield head + _csv([_line(row) for row in rows], separator)
         if len(rows) < PAGE:
             return

@@ -31,7 +31,7 @@ class OperatorAction(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     """Why, in the operator's words."""
     count: Mapped[int] = mapped_column(server_default="1")
-    """How many rows it changed."""
+    """How many rows it changed, or took out of the house."""
     request_id: Mapped[str | None] = mapped_column(Text)
 
 

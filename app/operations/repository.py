@@ -59,12 +59,22 @@ async def add_action(
     reason: str | None,
     count: int,
     request_id: str | None,
-) -> None:
-    """Append what an operator did, in the transaction that did it."""
+) -> UUID:
+    """Append what an operator did, in the transaction that did it; gives the entry's id."""
+    entry = uuid4()
     await session.execute(
         insert(OperatorAction).values(
-            id=uuid4(), actor=actor, action=action, target=target, reason=reason, count=count, request_id=request_id
+            id=entry, actor=actor, action=action, target=target, reason=reason, count=count, request_id=request_id
         )
+    )
+    return entry
+
+
+async def add_to_action(session: AsyncSession, entry: UUID, *, count: int) -> None:
+    """Add to the count of an entry."""
+    await session.execute(
+        update(OperatorAction).where(OperatorAction.id == entry).values(count=OperatorAction.count + count),
+        execution_options={"synchronize_session": False},
     )
 
 

@@ -19,7 +19,7 @@ class OperatorActionOut(BaseModel):
     action: str = Field(examples=["channel.pause", "dead_letter.retry"])
     target: str = Field(description="A channel's name, an API key's prefix, a row's id, or `all`.")
     reason: str | None
-    count: int = Field(description="How many rows it changed.")
+    count: int = Field(description="How many rows it changed, or took out.")
     request_id: str | None
 
 

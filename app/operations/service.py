@@ -32,9 +32,12 @@ class Job:
 
 async def note(
     session: AsyncSession, *, actor: str, action: str, target: str, reason: str | None = None, count: int = 1
-) -> None:
-    """Journal what an operator did, in the transaction that did it, with the request that asked for it."""
-    await repository.add_action(
+) -> UUID:
+    """Journal what an operator did, in the transaction that did it, with the request that asked for it.
+
+    Gives the entry's id.
+    """
+    return await repository.add_action(
         session,
         actor=actor,
         action=action,
@@ -43,6 +46,11 @@ async def note(
         count=count,
         request_id=structlog.contextvars.get_contextvars().get("request_id"),
     )
+
+
+async def add_to(session: AsyncSession, entry: UUID, *, count: int) -> None:
+    """Count `count` more in an entry, in the transaction that did more of it."""
+    await repository.add_to_action(session, entry, count=count)
 
 
 async def actions(

@@ -61,7 +61,7 @@ async def test_nothing_secret_is_shown(client: httpx.AsyncClient) -> None:
 
 async def test_what_is_not_there_is_404(client: httpx.AsyncClient) -> None:
     response = await client.get(f"{PATH}/{NOBODY}", headers=OPERATOR)
-    assert (response.status_code, response.json()["code"]) == (404, "conversation-not-found")
+    assert (response.status_code, response.json()["code"]) == (404, "conversation-unknown")
 
 
 @pytest.mark.parametrize(

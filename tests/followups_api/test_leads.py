@@ -138,6 +138,15 @@ async def test_plain_text_stays_as_it_is(client: httpx.AsyncClient, sql: asyncpg
     assert line["name"] == text
 
 
+@pytest.mark.parametrize("leads", [0, 3])
+async def test_who_took_how_many_is_journaled(client: httpx.AsyncClient, sql: asyncpg.Connection, leads: int) -> None:
+    for number in range(leads):
+        await lead(sql, minutes=number)
+    assert len(await download(client)) == leads
+    [entry] = (await client.get("/v1/operator-actions?target=all", headers=OPERATOR)).json()["items"]
+    assert (entry["actor"], entry["action"], entry["count"]) == ("key:admin", "leads.export", leads)
+
+
 async def test_excel_knows_the_encoding_and_the_file_its_name(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/leads.csv", headers=OPERATOR)
     assert response.content == b"\xef\xbb\xbf" + ",".join(table.COLUMNS).encode() + b"\r\n"
@@ -152,8 +161,11 @@ async def test_every_lead_once_whatever_comes_meanwhile(
     monkeypatch.setattr(table, "PAGE", 2)
     made = [await lead(sql, minutes=number // 2) for number in range(7)]
     pieces = []
-    async for piece in table.pages(database):
+    async for piece in table.pages(database, actor="key:sales"):
         pieces.append(piece)
+        journaled = await rows.actions(sql)
+        assert [entry[:3] for entry in journaled] == [("key:sales", "leads.export", "all")]
+        assert await sql.fetchval("SELECT count FROM operator_action") == min(2 * len(pieces), len(made))
         assert (
             await sql.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
