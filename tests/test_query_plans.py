@@ -1,16 +1,10 @@
 """Every query the code makes finds its rows by an index, shown on filled tables."""
 
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
-from alembic import command
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts.repository import alerts, dead_letters, gate, notices, queue, rounds
 from app.consent import audit_repository as audit
@@ -20,13 +14,12 @@ from app.conversations import repository as conversations
 from app.conversations import unsubscribe_repository as unsubscribes
 from app.core import clock
 from app.core.db import Database
-from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
 from app.followups import metrics_repository as followup_metrics
 from app.leads import repository as leads
 from app.operations import repository as operations
 from app.privacy.repository import retention
-from tests.conftest import alembic_config, new_database, run_sql
+from tests.plans import DriverQuery, Query, assert_reads_by_index, filled_database, in_session, on_driver, opened
 
 ROWS = 20_000
 SMALL = frozenset(
@@ -72,8 +65,6 @@ SELECT md5('f' || n)::uuid, md5(n::text)::uuid, 1, 'sent', now() - interval '30 
 FROM generate_series(1, {ROWS}) n;
 """
 
-Query = Callable[[AsyncSession], Awaitable[Any]]
-
 
 def _id() -> UUID:
     """The id of one of the conversations that `_FILL` made."""
@@ -83,18 +74,14 @@ def _id() -> UUID:
 @pytest.fixture(scope="module")
 def filled_url(postgres: EmbeddedPostgres) -> str:
     """A database with many rows of everything and fresh statistics."""
-    url = new_database(postgres, "filled")
-    command.upgrade(alembic_config(url), "head")
-    run_sql(url, _FILL, "VACUUM ANALYZE")
-    return url
+    return filled_database(postgres, "filled", _FILL)
 
 
 @pytest.fixture
 async def filled(filled_url: str) -> AsyncIterator[Database]:
     """The service's way into that database."""
-    own = Database(Settings(database_url=filled_url).database_url, pool_size=2)
-    yield own
-    await own.dispose()
+    async with opened(filled_url) as own:
+        yield own
 
 
 LEASE = timedelta(seconds=60)
@@ -147,8 +134,6 @@ QUERIES: dict[str, Query] = {
     "operators' actions": lambda s: operations.actions(s, target="x", before=(clock.now(), _id()), limit=50),
 }
 
-DriverQuery = Callable[[asyncpg.Connection], Awaitable[Any]]
-
 DRIVER_QUERIES: dict[str, DriverQuery] = {
     "last words": lambda c: conversations.last_words(c, [_id()]),
     "several leads": lambda c: leads.many(c, [_id(), uuid4()]),
@@ -170,55 +155,14 @@ DRIVER_QUERIES: dict[str, DriverQuery] = {
 }
 
 
-Statement = tuple[str, Sequence[Any]]
-
-
-async def _in_session(database: Database, query: Query) -> list[Statement]:
-    """The statements that `query` makes in a session."""
-    statements: list[Statement] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
-        statements.append((statement, parameters))
-
-    engine = database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        async with database.transaction() as session:
-            await query(session)
-            await session.rollback()
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-    return statements
-
-
-async def _on_driver(database: Database, query: DriverQuery) -> list[Statement]:
-    """The statements that `query` makes on the driver's connection."""
-    statements: list[Statement] = []
-    async with database.driver() as connection:
-        attempt = connection.transaction()
-        await attempt.start()
-        with connection.query_logger(lambda record: statements.append((record.query, record.args))):
-            await query(connection)
-        await attempt.rollback()
-    return [(sql, arguments) for sql, arguments in statements if "pg_catalog" not in sql]  # the driver's own questions
-
-
-async def _no_growing_table_is_read_whole(database: Database, statements: Sequence[Statement]) -> None:
-    assert statements
-    async with database.driver() as connection:
-        for statement, arguments in statements:
-            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}", *arguments))
-            assert set(re.findall(r"Seq Scan on (\w+)", plan)) <= SMALL, plan
-
-
 @pytest.mark.parametrize("name", QUERIES)
 async def test_no_query_reads_a_growing_table_whole(filled: Database, name: str) -> None:
-    await _no_growing_table_is_read_whole(filled, await _in_session(filled, QUERIES[name]))
+    await assert_reads_by_index(filled, await in_session(filled, QUERIES[name]), small=SMALL)
 
 
 @pytest.mark.parametrize("name", DRIVER_QUERIES)
 async def test_no_query_on_the_driver_reads_a_growing_table_whole(filled: Database, name: str) -> None:
-    await _no_growing_table_is_read_whole(filled, await _on_driver(filled, DRIVER_QUERIES[name]))
+    await assert_reads_by_index(filled, await on_driver(filled, DRIVER_QUERIES[name]), small=SMALL)
 
 
 async def test_the_turn_is_read_and_written_by_index(filled: Database) -> None:

@@ -1,9 +1,9 @@
-"""Tables of follow-ups: each conversation gets each number at most once.."""
+"""Tables of follow-ups: each conversation gets each number at most once."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db import Base
@@ -20,7 +20,7 @@ class FollowupEvent(Base):
         CheckConstraint("(state = 'pending') = (closed_at IS NULL)", name="closed_at"),
         Index("ix_followup_event_created_at_id", "created_at", "id"),
         Index("ix_followup_event_person_hmac_created_at", "person_hmac", "created_at"),
-        Index("ix_followup_event_pending", "created_at", postgresql_where=text("state = 'pending'")),
+        Index("ix_followup_event_state_created_at_id", "state", "created_at", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

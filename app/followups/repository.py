@@ -3,10 +3,25 @@ in `mail_repository`."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, and_, case, cast, func, insert, literal, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
 from sqlalchemy import tuple_ as pair
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,6 +48,10 @@ _STATE: ColumnElement[str] = case(
     ),
     else_=FollowupEvent.state,
 )
+_FINAL: Final = ("sent", "cancelled")
+"""What a row says of itself when its alert can tell no other story."""
+_LAGGING: Final = ("pending", "failed")
+"""What a row may say while its alert has moved on without being settled: it waits, or failed and was tried again."""
 _REASON = case(
     (and_(_ENDED_BY_ALERT, OutboundAlert.state.in_(("failed", "cancelled"))), OutboundAlert.last_error),
     (and_(_ENDED_BY_ALERT, OutboundAlert.state == "discarded"), "discarded"),
@@ -103,17 +122,24 @@ async def find(session: AsyncSession, conversation_id: UUID, number: int) -> Any
 async def page(
     session: AsyncSession, *, state: str | None, before: tuple[datetime, UUID] | None, limit: int
 ) -> Sequence[AnyRow]:
-    """One page, newest first, after the keyset position `before`."""
+    """One page, newest first, after the keyset position `before`.
+
+    With `state` it reads what it shows, what waits and what failed, and nothing else.
+    """
+    query = (
+        _rows()
+        .where(pair(FollowupEvent.created_at, FollowupEvent.id) < before if before else true())
+        .order_by(FollowupEvent.created_at.desc(), FollowupEvent.id.desc())
+        .limit(limit)
+    )
+    if state is None:
+        return (await session.execute(query)).all()
+    parts = [query.where(FollowupEvent.state == lagging, _STATE.in_((state,))) for lagging in _LAGGING]
+    if state in _FINAL:
+        parts.append(query.where(FollowupEvent.state == state))
+    found = union_all(*(part.subquery().select() for part in parts)).subquery()
     return (
-        await session.execute(
-            _rows()
-            .where(
-                _STATE.in_((state,)) if state else true(),
-                pair(FollowupEvent.created_at, FollowupEvent.id) < before if before else true(),
-            )
-            .order_by(FollowupEvent.created_at.desc(), FollowupEvent.id.desc())
-            .limit(limit)
-        )
+        await session.execute(found.select().order_by(found.c.created_at.desc(), found.c.id.desc()).limit(limit))
     ).all()
 
 

@@ -1,22 +1,17 @@
 """Every query of operators finds its rows by an index, shown on tables with far more closed rows than open ones."""
 
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
-from alembic import command
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts import channel_service, operator_service
 from app.core import clock
 from app.core.db import Database
-from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
 from app.operations import service as journal
-from tests.conftest import alembic_config, new_database, run_sql
+from tests.plans import Query, assert_reads_by_index, filled_database, in_session, opened
 
 ROWS = 20_000
 LETTER = UUID("8f14e45f-ceea-167a-5a36-dedd4bea2543")  # md5 of 7: a dead letter that failed
@@ -42,24 +37,18 @@ SELECT gen_random_uuid(), 'key:admin', 'dead_letter.retry', md5(n::text)::uuid::
 INSERT INTO operator_notice (id, kind) SELECT gen_random_uuid(), 'notice.test' FROM generate_series(1, {ROWS}) n;
 """
 
-Query = Callable[[AsyncSession], Awaitable[Any]]
-
 
 @pytest.fixture(scope="module")
 def crowded_url(postgres: EmbeddedPostgres) -> str:
     """A database with many rows of everything and fresh statistics."""
-    url = new_database(postgres, "crowded")
-    command.upgrade(alembic_config(url), "head")
-    run_sql(url, _FILL, "VACUUM ANALYZE")
-    return url
+    return filled_database(postgres, "crowded", _FILL)
 
 
 @pytest.fixture
 async def crowded(crowded_url: str) -> AsyncIterator[Database]:
     """The service's way into that database."""
-    own = Database(Settings(database_url=crowded_url).database_url, pool_size=2)
-    yield own
-    await own.dispose()
+    async with opened(crowded_url) as own:
+        yield own
 
 
 async def _pages(session: AsyncSession) -> None:
@@ -93,32 +82,6 @@ QUERIES: dict[str, Query] = {
 }
 
 
-async def _plans(database: Database, query: Query) -> list[str]:
-    """The plans of every statement that `query` makes."""
-    statements: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
-        statements.append((statement, parameters))
-
-    engine = database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        async with database.transaction() as session:
-            await query(session)
-            await session.rollback()
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-    async with database.driver() as connection:
-        return [
-            "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}", *parameters))
-            for statement, parameters in statements
-        ]
-
-
 @pytest.mark.parametrize("name", QUERIES)
 async def test_no_query_of_operators_reads_a_growing_table_whole(crowded: Database, name: str) -> None:
-    plans = await _plans(crowded, QUERIES[name])
-    assert plans
-    for plan in plans:
-        scanned = set(re.findall(r"Seq Scan on (\w+)", plan))
-        assert scanned <= SMALL, plan
+    await assert_reads_by_index(crowded, await in_session(crowded, QUERIES[name]), small=SMALL)

@@ -1,23 +1,24 @@
 """The queries of follow-ups find their rows by an index."""
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
-from alembic import command
 
 from app.core import clock
 from app.core.db import Database
-from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
 from app.followups import mail_repository, quiet, quiet_repository, repository
 from app.followups.timing import Timing
-from tests.conftest import alembic_config, new_database, run_sql
-from tests.privacy.test_plans import Query, read_whole
+from tests.plans import DriverQuery, Query, assert_reads_by_index, filled_database, in_session, on_driver, opened, plans
 
 ROWS = 20_000
+RARE = 500
+"""One of so many waits, one has failed, one was cancelled; the others were sent."""
+PAGE = 50
 SOMEBODY = UUID("8f14e45f-ceea-167a-5a36-dedd4bea2543")  # md5 of 7
 _FILL = f"""
 INSERT INTO chat_conversations (id, token_hash, locale, language, email, marketing_consent, last_message_at)
@@ -31,11 +32,14 @@ SELECT md5('lead' || n)::uuid, md5(n::text)::uuid, 50, 'pl' FROM generate_series
 INSERT INTO consent_state (conversation_id, purpose, granted, audit_seq, decided_at)
 SELECT md5(n::text)::uuid, 'marketing_email', n % 20 = 0, n, now() FROM generate_series(1, {ROWS}) n;
 INSERT INTO followup_event (id, conversation_id, followup_number, state, closed_at, person_hmac, message_seq)
-SELECT md5('f' || n)::uuid, md5(n::text)::uuid, 1, CASE WHEN n % 500 = 0 THEN 'pending' ELSE 'sent' END,
-    CASE WHEN n % 500 > 0 THEN now() END, sha256(n::text::bytea), 2 FROM generate_series(1, {ROWS}) n;
-INSERT INTO outbound_alert (id, event, channel, subject_id, conversation_id, dedupe_key)
+SELECT md5('f' || n)::uuid, md5(n::text)::uuid, 1,
+    CASE n % {RARE} WHEN 0 THEN 'pending' WHEN 1 THEN 'failed' WHEN 2 THEN 'cancelled' ELSE 'sent' END,
+    CASE WHEN n % {RARE} > 0 THEN now() END, sha256(n::text::bytea), 2 FROM generate_series(1, {ROWS}) n;
+INSERT INTO outbound_alert (id, event, channel, subject_id, conversation_id, dedupe_key, state, delivered_at)
 SELECT gen_random_uuid(), 'followup.due', 'email', md5('f' || n)::uuid, md5(n::text)::uuid,
-    'followup.due:' || md5('f' || n)::uuid || ':email' FROM generate_series(1, {ROWS}) n;
+    'followup.due:' || md5('f' || n)::uuid || ':email',
+    CASE n % {RARE} WHEN 0 THEN 'pending' WHEN 1 THEN 'failed' WHEN 2 THEN 'cancelled' ELSE 'delivered' END,
+    CASE WHEN n % {RARE} > 2 THEN now() END FROM generate_series(1, {ROWS}) n;
 """
 TIMING = Timing()
 
@@ -43,18 +47,14 @@ TIMING = Timing()
 @pytest.fixture(scope="module")
 def busy_url(postgres: EmbeddedPostgres) -> str:
     """A database with many follow-ups and fresh statistics."""
-    url = new_database(postgres, "followups")
-    command.upgrade(alembic_config(url), "head")
-    run_sql(url, _FILL, "VACUUM ANALYZE")
-    return url
+    return filled_database(postgres, "followups", _FILL)
 
 
 @pytest.fixture
 async def busy(busy_url: str) -> AsyncIterator[Database]:
     """The service's way into that database."""
-    own = Database(Settings(database_url=busy_url).database_url, pool_size=2)
-    yield own
-    await own.dispose()
+    async with opened(busy_url) as own:
+        yield own
 
 
 def values() -> dict[str, Any]:
@@ -78,24 +78,38 @@ QUERIES: dict[str, Query] = {
     "claim": lambda s: quiet_repository.claim(s, SOMEBODY),
     "last written": lambda s: quiet_repository.last_written(s, [b"x", b"y"]),
 }
-DRIVER_QUERIES: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "for sending": (mail_repository.FOR_SENDING_SQL, ([SOMEBODY],)),
-    "follow": (mail_repository.FOLLOW_SQL, ([SOMEBODY],)),
-    "catch up": (mail_repository.CATCH_UP_SQL, ()),
+DRIVER_QUERIES: dict[str, DriverQuery] = {
+    "for sending": lambda c: mail_repository.for_sending(c, [SOMEBODY]),
+    "follow": lambda c: mail_repository.follow_alerts(c, [SOMEBODY]),
+    "catch up": mail_repository.catch_up_with_alerts,
 }
 
 
 @pytest.mark.parametrize("name", QUERIES)
 async def test_no_query_reads_a_growing_table_whole(busy: Database, name: str) -> None:
-    assert await read_whole(busy, QUERIES[name]) == set()
+    await assert_reads_by_index(busy, await in_session(busy, QUERIES[name]))
 
 
 @pytest.mark.parametrize("name", DRIVER_QUERIES)
-async def test_no_query_of_the_worker_does_either(busy_url: str, name: str) -> None:
-    query, arguments = DRIVER_QUERIES[name]
-    connection = await asyncpg.connect(busy_url)
-    try:
-        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}", *arguments))
-    finally:
-        await connection.close()
-    assert "Seq Scan" not in plan, plan
+async def test_no_query_of_the_worker_does_either(busy: Database, name: str) -> None:
+    await assert_reads_by_index(busy, await on_driver(busy, DRIVER_QUERIES[name]))
+
+
+@pytest.mark.parametrize("state", ["pending", "sent", "cancelled", "failed"])
+async def test_a_page_of_one_state_reads_no_more_than_it_shows_however_rare_the_state(
+    busy: Database, state: str
+) -> None:
+    position = (clock.now() + timedelta(days=1), uuid4())
+    statements = await in_session(busy, lambda s: repository.page(s, state=state, before=position, limit=PAGE))
+    await assert_reads_by_index(busy, statements)
+    [plan] = await plans(busy, statements, how="(ANALYZE, FORMAT JSON)")
+    for node in nodes(json.loads(plan)[0]["Plan"]):
+        read = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        assert read <= PAGE + 3 * ROWS // RARE, plan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every step of a plan."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)

@@ -7,8 +7,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from app.conversations.desk import ConversationUnknownError
 from app.consent.suppression import suppress
+from app.conversations.desk import ConversationUnknownError
 from app.core.db import Database
 from app.followups import service
 from app.followups.mail_repository import follow_alerts

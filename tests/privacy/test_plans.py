@@ -1,26 +1,20 @@
 """Privacy's queries find their rows by an index; the residue search reads whole only what is small."""
 
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from alembic import command
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts.repository import erasure
 from app.consent import repository as consent
 from app.conversations import repository as conversations
 from app.core import clock
 from app.core.db import Database
-from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
 from app.privacy.repository import clocks, holdings, requests, residue, retention, subjects
 from app.privacy.repository.residue import Traces
-from tests.conftest import alembic_config, new_database, run_sql
+from tests.plans import Query, assert_reads_by_index, filled_database, in_session, opened
 
 ROWS = 20_000
 SOMEBODY = UUID("8f14e45f-ceea-167a-5a36-dedd4bea2543")  # md5 of 7
@@ -64,24 +58,18 @@ SELECT md5(n::text)::uuid, 'access', sha256(n::text::bytea), 'k', now(), 'done',
 FROM generate_series(1, {ROWS}) n;
 """
 
-Query = Callable[[AsyncSession], Awaitable[Any]]
-
 
 @pytest.fixture(scope="module")
 def crowd_url(postgres: EmbeddedPostgres) -> str:
     """A database with many rows of everything and fresh statistics."""
-    url = new_database(postgres, "privacy_crowd")
-    command.upgrade(alembic_config(url), "head")
-    run_sql(url, _FILL, "VACUUM ANALYZE")
-    return url
+    return filled_database(postgres, "privacy_crowd", _FILL)
 
 
 @pytest.fixture
 async def crowd(crowd_url: str) -> AsyncIterator[Database]:
     """The service's way into that database."""
-    own = Database(Settings(database_url=crowd_url).database_url, pool_size=2)
-    yield own
-    await own.dispose()
+    async with opened(crowd_url) as own:
+        yield own
 
 
 def purge_of(rule: retention.Rule) -> Query:
@@ -124,34 +112,9 @@ QUERIES: dict[str, Query] = {
 }
 
 
-async def read_whole(database: Database, query: Query) -> set[str]:
-    """The tables that the statements of a query read from end to end."""
-    statements: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
-        statements.append((statement, parameters))
-
-    engine = database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        async with database.transaction() as session:
-            await query(session)
-            await session.rollback()
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-    assert statements
-    found: set[str] = set()
-    async with database.driver() as connection:
-        for statement, arguments in statements:
-            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}", *arguments))
-            if "information_schema" not in statement:
-                found |= set(re.findall(r"Seq Scan on (\w+)", plan))
-    return found
-
-
 @pytest.mark.parametrize("name", QUERIES)
 async def test_no_query_reads_a_growing_table_whole(crowd: Database, name: str) -> None:
-    assert await read_whole(crowd, QUERIES[name]) <= SMALL
+    await assert_reads_by_index(crowd, await in_session(crowd, QUERIES[name]), small=SMALL)
 
 
 async def test_the_search_reads_by_id_and_by_time_wherever_it_can(crowd: Database) -> None:
@@ -163,6 +126,6 @@ async def test_the_search_reads_by_id_and_by_time_wherever_it_can(crowd: Databas
         answering=None,
         whole=True,
     )
-    whole = await read_whole(crowd, lambda session: residue.search(session, traces))
+    searched = await in_session(crowd, lambda session: residue.search(session, traces))
     small = {"alembic_version", "channel_gate", "consent_audit_head", "scheduled_job"}
-    assert whole <= SMALL | small | {"idempotency_key"}  # empty here
+    await assert_reads_by_index(crowd, searched, small=SMALL | small | {"idempotency_key"})  # the last is empty here
