@@ -1,6 +1,6 @@
 # NovaHouse chatbot API. Needs Python 3.11 or newer and make; everything else is fetched into .uv and .venv here.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint eval bench chaos fuzz audit licences sbom image-check fmt clean _run _dev
+.PHONY: help up test lint eval bench chaos simulation fuzz audit licences sbom image-check fmt clean _run _dev
 MAKEFLAGS += --no-print-directory
 
 # Compiled modules are kept in .venv even where the environment asks for none: each start would compile everything anew.
@@ -35,6 +35,9 @@ bench: _dev ## Measure the chat write path and the alerts (ARGS passes on)
 
 chaos: _dev ## Kill workers, Redis and PostgreSQL at random under load and count the alerts (ARGS="--rounds 50 --seed 1")
 	@$(VENV) -m tests.chaos $(ARGS)
+
+simulation: _dev ## Two weeks of follow-ups in minutes, with workers that die (ARGS="--conversations 1000 --seed 1")
+	@$(VENV) -m tests.simulation $(ARGS)
 
 audit: _dev ## Known vulnerabilities in what uv.lock pins
 	@$(VENV) -m tests.supply.audit

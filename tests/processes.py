@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,11 @@ AMPLE = "1000000 per minute"
 AMPLE_LIMITS = dict.fromkeys(
     ("CHAT_RATE_LIMIT", "API_RATE_LIMIT_HOUR", "API_RATE_LIMIT_MINUTE", "BULK_RATE_LIMIT"), AMPLE
 )
+
+
+def inherited() -> dict[str, str]:
+    """What every process of ours has from the one that starts it."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
 def free_port() -> int:
@@ -68,14 +73,13 @@ async def running(
     *arguments: str, environment: Mapping[str, str], log: Path, cwd: Path = ROOT
 ) -> AsyncIterator[Running]:
     """Run `python -m arguments…` with this environment and ample limits; it is killed at the end if it still runs."""
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             *arguments,
             cwd=cwd,
-            env={**inherited, **AMPLE_LIMITS, **environment},
+            env={**inherited(), **AMPLE_LIMITS, **environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -89,11 +93,14 @@ async def running(
 
 
 @asynccontextmanager
-async def api(environment: Mapping[str, str], log: Path) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
-    """The HTTP process, ready, and a client of it."""
+async def api(
+    environment: Mapping[str, str], log: Path, *, through: Sequence[str] = ()
+) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
+    """The HTTP process, ready, and a client of it. `through`: a module that runs it, with that module's arguments."""
     port = free_port()
+    command = (*through, "uvicorn", "app.main:app", "--port", str(port))
     async with (
-        running("uvicorn", "app.main:app", "--port", str(port), environment=environment, log=log) as process,
+        running(*command, environment=environment, log=log) as process,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
     ):
 
@@ -109,9 +116,9 @@ async def api(environment: Mapping[str, str], log: Path) -> AsyncIterator[tuple[
 
 
 @asynccontextmanager
-async def worker(environment: Mapping[str, str], log: Path) -> AsyncIterator[Running]:
-    """The worker process, ready."""
-    async with running("arq", "worker.settings.WorkerSettings", environment=environment, log=log) as process:
+async def worker(environment: Mapping[str, str], log: Path, *, through: Sequence[str] = ()) -> AsyncIterator[Running]:
+    """The worker process, ready. `through`: a module that runs it, with that module's arguments."""
+    async with running(*through, "arq", "worker.settings.WorkerSettings", environment=environment, log=log) as process:
 
         async def ready() -> bool:
             assert process.process.returncode is None, process.output

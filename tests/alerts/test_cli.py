@@ -5,7 +5,7 @@ import json
 import os
 import pwd
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +39,14 @@ class Ended:
 Command = Callable[..., Coroutine[None, None, Ended]]
 
 
-async def novahouse(*arguments: str, environment: Mapping[str, str], cwd: Path = ROOT) -> Ended:
-    """Run one command with this environment and nothing else."""
+async def novahouse(
+    *arguments: str, environment: Mapping[str, str], cwd: Path = ROOT, through: Sequence[str] = ()
+) -> Ended:
+    """Run one command with this environment and nothing else. `through`: a module that runs it, with its arguments."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
+        *through,
         "app.cli",
         *arguments,
         cwd=cwd,

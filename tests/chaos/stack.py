@@ -1,11 +1,10 @@
 """What is killed: PostgreSQL, Redis and workers, each started again, beside one API process that is left alone."""
 
 import asyncio
-import os
 import random
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from app.devstack.postgres import EmbeddedPostgres
 from app.devstack.process import Process
 from app.devstack.redis import EmbeddedRedis
 from tests.conftest import alembic_config
-from tests.processes import ROOT, api
+from tests.processes import ROOT, api, inherited
 
 QUICK = {
     "ALERT_LEASE_SECONDS": "4",
@@ -37,7 +36,6 @@ QUICK = {
     "MONDAY_BOARD_ID": "1",
 }
 """An outage lasts a second here, so everything that waits for its end is shorter than in production."""
-_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
 _RESTART_SECONDS = (0.05, 0.6)
 _POLL_SECONDS = 0.02
 
@@ -64,9 +62,20 @@ class History:
 class Worker:
     """One worker under a restart loop. Every incarnation has a name of its own, and the remotes hear it."""
 
-    def __init__(self, number: int, environment: Callable[[str], dict[str, str]], folder: Path) -> None:
+    def __init__(
+        self,
+        number: int,
+        environment: Callable[[str], dict[str, str]],
+        folder: Path,
+        *,
+        command: Sequence[str] = ("arq", "worker.settings.WorkerSettings"),
+    ) -> None:
+        self.wanted = asyncio.Event()
+        """Cleared: once it has ended, it stays so."""
+        self.wanted.set()
         self._number = number
         self._environment = environment
+        self._command = command
         self._log = folder / f"worker-{number}.log"
         self._incarnation = 0
         self._seen_ready = ""  # a process tells its latest output only
@@ -94,11 +103,11 @@ class Worker:
 
     async def run(self, rng: random.Random) -> None:
         """Start it again whenever it ends, for ever."""
-        while True:
+        while await self.wanted.wait():
             self._incarnation += 1
             self._process = Process(
                 self.name,
-                [sys.executable, "-m", "arq", "worker.settings.WorkerSettings"],
+                [sys.executable, "-m", *self._command],
                 log=self._log,
                 env=self._environment(self.name),
                 cwd=ROOT,
@@ -185,9 +194,8 @@ async def stack(folder: Path, *, workers: int, receiver_port: int, rng: random.R
 
 
 def _environment(postgres_url: str, redis_url: str, receiver_port: int, name: str) -> dict[str, str]:
-    inherited: Mapping[str, str] = {key: os.environ[key] for key in _INHERITED if key in os.environ}
     return {
-        **inherited,
+        **inherited(),
         **QUICK,
         "DATABASE_URL": postgres_url,
         "REDIS_URL": redis_url,

@@ -1,13 +1,17 @@
 """`novahouse followups`, as a process."""
 
 import json
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
 
+from app.core import clock
 from tests.alerts import rows
 from tests.alerts.test_cli import ME, novahouse
+from tests.followups.people import NOON
 from tests.followups_api.people import visitor, write
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -40,6 +44,60 @@ async def test_a_follow_up_is_previewed_sent_listed_and_taken_back(
         (ME, "followup.write", followup_id, None),
         (ME, "followup.cancel", followup_id, "Zadzwonione"),
     ]
+
+
+async def test_the_list_and_a_follow_up_show_what_an_operator_needs(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, environment: dict[str, str]
+) -> None:
+    conversation_id, _ = await visitor(client, email="jan@example.com")
+    sent = await novahouse("followups", "send", conversation_id, "2", "--message", "Termin?", environment=environment)
+    followup_id = str(await sql.fetchval("SELECT id FROM followup_event"))
+    assert dict(line.split(None, 1) for line in sent.out.splitlines() if len(line.split()) > 1) == {
+        "follow-up": followup_id,
+        "conversation": conversation_id,
+        "number": "2",
+        "state": "pending",
+        "author": ME,
+        "written": "0 s ago",
+    }
+    again = await novahouse("followups", "send", conversation_id, "2", environment=environment)
+    assert again.out.endswith("\nIt was there already: nothing was changed.\n")
+    gone = await novahouse(
+        "followups", "cancel", followup_id, "--reason", "Zadzwonione", "--json", environment=environment
+    )
+    assert (json.loads(gone.out)["state"], json.loads(gone.out)["reason"]) == ("cancelled", "Zadzwonione")
+    await novahouse("followups", "send", conversation_id, "3", environment=environment)
+    await sql.execute("UPDATE followup_event SET created_at = created_at - followup_number * interval '1 hour'")
+    listed = (await novahouse("followups", "list", environment=environment)).out.splitlines()
+    assert listed[0].split() == ["ID", "AGE", "NO", "STATE", "REASON"]
+    assert [line.split()[1:] for line in listed[1:]] == [
+        ["2", "h", "2", "cancelled", "Zadzwonione"],
+        ["3", "h", "3", "pending", "-"],
+    ]
+    assert listed[1].startswith(followup_id)
+    few = (await novahouse("followups", "list", "--limit", "1", environment=environment)).out.splitlines()
+    assert (len(few), few[-1]) == (3, "... and more: --limit 10")
+
+
+async def test_what_is_due_is_listed_with_its_time(
+    client: httpx.AsyncClient, sql: asyncpg.Connection, environment: dict[str, str], tmp_path: Path
+) -> None:
+    conversation_id, _ = await visitor(client, email="jan@example.com")
+    await sql.execute("UPDATE chat_conversations SET last_message_at = $1", NOON - timedelta(hours=26))
+    ahead = tmp_path / "ahead"
+    ahead.write_text(str((NOON - clock.now()) // timedelta(microseconds=1)))
+    through = ("tests.simulation.clocked", str(ahead))
+    shown = await novahouse("followups", "due", environment=environment, through=through)
+    assert [line.split() for line in shown.out.splitlines()] == [
+        ["CONVERSATION", "NO", "DUE", "FOR"],
+        [conversation_id, "1", "2", "h"],
+    ]
+    told = await novahouse("followups", "due", "--json", environment=environment, through=through)
+    [item] = json.loads(told.out)["items"]
+    assert (item["conversation_id"], item["followup_number"]) == (conversation_id, 1)
+    assert datetime.fromisoformat(item["due_at"]) == NOON - timedelta(hours=2)
+    preview = await novahouse("followups", "preview", conversation_id, "1", "--json", environment=environment)
+    assert "52" in json.loads(preview.out)["text"]
 
 
 async def test_what_cannot_be_done_is_one_line(client: httpx.AsyncClient, environment: dict[str, str]) -> None:

@@ -279,15 +279,20 @@ async def test_what_was_written_stands_in_the_conversation_for_both_sides(client
     assert (seen["text"], seen["type"]) == (read["text"], read["type"]) == ("Dzień dobry", "followup")
 
 
-async def test_follow_ups_are_counted_by_number_and_state(client: httpx.AsyncClient) -> None:
+async def test_follow_ups_are_counted_by_number_and_state(client: httpx.AsyncClient, sql: asyncpg.Connection) -> None:
     conversation_id, _ = await visitor(client)
     by_mail, _ = await visitor(client, email="jan@example.com")
     for number in (1, 2):
         await write(client, conversation_id, number)
     await write(client, by_mail, 1)
+    await write(client, conversation_id, 3)
+    await sql.execute("UPDATE followup_event SET created_at = now() - interval '8 days' WHERE followup_number = 3")
+    await sql.execute("UPDATE followup_event SET created_at = now() - interval '100 s' WHERE state = 'pending'")
     text = (await client.get("/metrics")).text
     assert 'followups{number="1",state="sent"} 1.0' in text
     assert 'followups{number="2",state="sent"} 1.0' in text
     assert 'followups{number="1",state="pending"} 1.0' in text
-    assert "followups_oldest_pending_seconds 0." in text
+    assert 'followups{number="3"' not in text
+    waits = next(line for line in text.splitlines() if line.startswith("followups_oldest_pending_seconds "))
+    assert 100 <= float(waits.split()[1]) < 160
     assert conversation_id not in text
