@@ -147,3 +147,35 @@ async def test_pages_are_newest_first(sql: asyncpg.Connection, database: Databas
         first = await service.page(session, state=None, before=None, limit=2)
         last = await service.page(session, state=None, before=(first[1].created_at, first[1].id), limit=2)
     assert [row.followup_number for row in (*first, *last)] == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("says", "alert", "state"),
+    [
+        ("pending", "failed", "failed"),
+        ("pending", "cancelled", "cancelled"),
+        ("failed", "pending", "pending"),
+        ("failed", "discarded", "cancelled"),
+        ("failed", "delivered", "sent"),
+        ("cancelled", "cancelled", "cancelled"),
+        ("sent", "delivered", "sent"),
+    ],
+)
+async def test_a_page_of_one_state_goes_by_the_mail_where_its_row_lags(
+    sql: asyncpg.Connection, database: Database, followups: Followups, says: str, alert: str, state: str
+) -> None:
+    chat = await visitor(sql, quiet_since=NOON - DAY)
+    async with database.transaction() as session:
+        await service.write(session, followups, conversation_id=chat, number=1, message=None, author="schedule")
+    await sql.execute(
+        "UPDATE followup_event SET state = $1::text, closed_at = CASE WHEN $1::text <> 'pending' THEN now() END", says
+    )
+    await sql.execute(
+        "UPDATE outbound_alert SET state = $1::text, delivered_at = CASE WHEN $1::text = 'delivered' THEN now() END",
+        alert,
+    )
+    shown = {}
+    async with database.transaction() as session:
+        for asked in ("pending", "sent", "cancelled", "failed"):
+            shown[asked] = [row.state for row in await service.page(session, state=asked, before=None, limit=5)]
+    assert {asked: rows for asked, rows in shown.items() if rows} == {state: [state]}
