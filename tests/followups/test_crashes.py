@@ -91,15 +91,15 @@ async def test_a_worker_killed_between_the_yes_and_its_settlement_repeats_at_mos
         return bool([mail for mail in post.taken if mail.answer == "250"]) and await sql.fetchval(_WAITS)
 
     async with post.worker("killed") as first:
-        await eventually(settles)
+        await eventually(settles, seconds=60)
         first.send(SIGKILL)
-        await first.exit_code()
+        await first.exit_code(seconds=60)
     await held.rollback()
     if not receipt:
         with redis_client.Redis.from_url(redis_url) as client:
             client.flushall()
     async with post.worker("next"):
-        await eventually(lambda: _is_sent(sql))
+        await eventually(lambda: _is_sent(sql), seconds=60)
     assert [mail.marked for mail in post.taken] == ([False] if receipt else [False, True])
     assert len({mail.message_id for mail in post.taken}) == 1
     assert await written(sql) == [(post.chat, 1, "sent", None)]
@@ -114,11 +114,11 @@ async def test_a_worker_killed_before_the_content_repeats_nothing(post: Post, sq
             struck.append(name)
 
         post.mailbox.ambushes.append((Stage.CONTENT, strike))
-        await first.exit_code()
+        await first.exit_code(seconds=60)
     assert struck == ["worker"]
     assert not post.taken
     async with post.worker("next"):
-        await eventually(lambda: _is_sent(sql))
+        await eventually(lambda: _is_sent(sql), seconds=60)
     assert [mail.answer for mail in post.taken] == ["250"]
     assert await written(sql) == [(post.chat, 1, "sent", None)]
 
