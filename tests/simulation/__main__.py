@@ -59,7 +59,8 @@ def report(summary: Summary) -> list[str]:
     answers = Counter(attempt.answer for attempt in summary.attempts)
     lines.append(
         f"\nseed {summary.seed}: {summary.moments} moments in {summary.seconds:.0f} s, {summary.kills} workers killed, "
-        f"{len(oracle.chats)} conversations of {len(oracle.people)} people, due {oracle.due} times"
+        f"{len(oracle.chats)} conversations of {len(oracle.people)} people, due {oracle.due} times, "
+        f"{oracle.late} times not before the next cron"
     )
     states = Counter((row.state, row.reason) for row in oracle.rows.values())
     lines += [f"  {count} {state} {reason or ''}" for (state, reason), count in sorted(states.items(), key=str)]

@@ -111,6 +111,8 @@ class Oracle:
         self.rows: dict[UUID, Row] = {}
         self.due = 0
         """How often somebody was due when a schedule had run."""
+        self.late = 0
+        """How often somebody who was due had to wait for the next cron."""
         self.troubles: list[Span] = []
         """When the mailbox treated everybody badly."""
         self._history = history
@@ -144,26 +146,41 @@ class Oracle:
         for other in concerned:
             other.changed(span)
 
-    def after(self, began: datetime, rows: Sequence[Row], touched: set[str]) -> None:
-        """A moment is over, which began then; these follow-ups exist; of these people something was changed."""
+    def after(self, began: datetime, rows: Sequence[Row], touched: set[str], *, next_cron: bool) -> bool:
+        """A moment is over, which began then; these follow-ups exist; of these people something was changed.
+
+        False, and nothing noted, when somebody was due and is still without: the next cron may do it, since a run
+        passes by a conversation that another is at. With `next_cron` that has been, and they were missed.
+        """
+        missed = list(self._missed(began, rows, touched))
+        if missed and not next_cron:
+            self.late += 1
+            return False
+        for chat in missed:
+            self._is_wrong("missed", chat, f"was due at {_clock(began)}, and nothing was written")
         before, self.rows = self.rows, {row.id: row for row in rows}
-        for person, chats in self.people.items():
-            written = [row for row in rows if self.by_id[row.conversation_id] in chats]
-            if person not in touched and by_day(began) and by_day(began + timedelta(minutes=1)):
-                self._must(began, chats, written)
         for row in rows:
             if row.id not in before:
                 self._may(row, rows)
+        return True
 
-    def _must(self, began: datetime, chats: Sequence[Chat], written: Sequence[Row]) -> None:
-        earlier = [row for row in written if row.created_at < began]
-        if any(row.closed_at is None or row.closed_at >= began for row in earlier):
+    def _missed(self, began: datetime, rows: Sequence[Row], touched: set[str]) -> Iterator[Chat]:
+        """A conversation of everybody who was due then and to whom nothing was written since."""
+        if not (by_day(began) and by_day(began + timedelta(minutes=1))):
             return
-        left = [moment for row in earlier for moment in _moments(row)]
-        due = [chat for chat in chats if self._is_due(chat, began, earlier, left)]
-        self.due += bool(due)
-        if due and len(written) == len(earlier):
-            self.wrong.append(Wrong("missed", due[0], f"was due at {_clock(began)}, and nothing was written"))
+        by_person: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_person[self.by_id[row.conversation_id].life.person].append(row)
+        for person, chats in self.people.items():
+            written = by_person[person]
+            earlier = [row for row in written if row.created_at < began]
+            if person in touched or any(row.closed_at is None or row.closed_at >= began for row in earlier):
+                continue
+            left = [moment for row in earlier for moment in _moments(row)]
+            due = [chat for chat in chats if self._is_due(chat, began, earlier, left)]
+            self.due += bool(due)
+            if due and len(written) == len(earlier):
+                yield due[0]
 
     @staticmethod
     def _is_due(chat: Chat, at: datetime, earlier: Sequence[Row], left: Sequence[datetime]) -> bool:

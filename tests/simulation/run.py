@@ -144,7 +144,7 @@ class _Simulation:
             moment = self._leaps.now() + timedelta(hours=1)
             await self._leap(moment)
             await self._rest(moment, hurry=True)
-            self._oracle.after(moment, await self._rows(), set())
+            await self._ask(moment, set())
             if not any(row.state == "pending" for row in self._oracle.rows.values()):
                 break
         subjects = {row[0]: row[1] for row in await self._running.sql.fetch(_SUBJECTS)}
@@ -181,7 +181,15 @@ class _Simulation:
             await self._rest(moment, hurry=came_back or len(history.killed) > killed)
         if troubled:
             self._oracle.troubles.append(Span(moment, self._leaps.now() + RECOVERY))
-        self._oracle.after(moment, await self._rows(), set(acts))
+        await self._ask(moment, set(acts))
+
+    async def _ask(self, moment: datetime, touched: set[str]) -> None:
+        """The oracle looks; where somebody was passed by, once more after the next cron."""
+        if not self._oracle.after(moment, await self._rows(), touched, next_cron=False):
+            later = self._leaps.now() + LATE_CRON
+            await self._leap(later)
+            await self._rest(later, hurry=True)
+            self._oracle.after(moment, await self._rows(), touched, next_cron=True)
 
     async def _live_on(self, acts: Sequence[tuple[Life, Kind]], delay: float) -> None:
         """One person's acts, one after the other."""
