@@ -32,6 +32,9 @@ HOPES: Final = 40
 """Leaps of an hour after the last moment until nothing waits any more."""
 _KILLS: Final = (0, 0, 0, 0, 0, 1, 1, 2, 3)
 _OUTAGE: Final = 0.03
+_SECOND_THOUGHTS: Final = 0.3
+"""The share of those whose mail waits to be tried again who end it before it is."""
+_THOUGHTS: Final = (Kind.WRITES, Kind.WITHDRAWS, Kind.FORBIDS, Kind.TAKEN, Kind.UNSUBSCRIBES_BY_ADDRESS)
 _TROUBLED: Final = 0.08
 
 _ROWS: Final = """
@@ -99,7 +102,7 @@ async def run(*, conversations: int, seed: int, workers: int, often: bool, say: 
         port = await mailbox.start()
         try:
             async with stack(Path(folder), leaps, history, workers=workers, mail_port=port, rng=chance) as running:
-                await _Simulation(running, leaps, mailbox, summary, plan).live(times, people, say)
+                await _Simulation(running, leaps, mailbox, summary, plan, chance).live(times, people, say)
         except StuckError as stuck:
             summary.stuck = str(stuck)
         finally:
@@ -110,13 +113,22 @@ async def run(*, conversations: int, seed: int, workers: int, often: bool, say: 
 
 
 class _Simulation:
-    def __init__(self, running: Stack, leaps: Leaps, mailbox: Mailbox, summary: Summary, rng: random.Random) -> None:
+    def __init__(
+        self,
+        running: Stack,
+        leaps: Leaps,
+        mailbox: Mailbox,
+        summary: Summary,
+        rng: random.Random,
+        chance: random.Random,
+    ) -> None:
         self._running = running
         self._leaps = leaps
         self._mailbox = mailbox
         self._summary = summary
         self._oracle = summary.oracle
         self._rng = rng
+        self._chance = chance
         self._visitors = Visitors(running.client, running.sql, mailbox, summary.oracle, leaps.now)
 
     async def live(self, times: Sequence[datetime], people: Sequence[Life], say: Callable[[str], None]) -> None:
@@ -182,6 +194,10 @@ class _Simulation:
         if troubled:
             self._oracle.troubles.append(Span(moment, self._leaps.now() + RECOVERY))
         await self._ask(moment, set(acts))
+        for row in self._oracle.rows.values():
+            if row.state == "pending" and self._chance.random() < _SECOND_THOUGHTS:
+                life = self._oracle.by_id[row.conversation_id].life
+                await self._visitors.act(life, self._chance.choice(_THOUGHTS))
 
     async def _ask(self, moment: datetime, touched: set[str]) -> None:
         """The oracle looks; where somebody was passed by, once more after the next cron."""
