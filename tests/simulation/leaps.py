@@ -47,11 +47,22 @@ class Leaps:
         """The simulated instant."""
         return clock.now() + self._ahead
 
-    async def leap(self, sql: asyncpg.Pool, to: datetime) -> None:
-        """It is then, everywhere: in the processes first, so that for a moment the database seems late, never early."""
-        self._ahead = to.astimezone(UTC) - clock.now()
-        self._write()
-        await sql.execute("UPDATE simulation.clock SET ahead = $1", self._ahead)
+    async def leap(self, pool: asyncpg.Pool, to: datetime, *, over_claims: bool = False) -> bool:
+        """It is then, everywhere: in the processes first, so that for a moment the database seems late, never early.
+
+        False, and nothing happens, while an alert is claimed: its lease would end by the leap. Claims wait meanwhile.
+        `over_claims`: whoever claimed is dead.
+        """
+        async with pool.acquire() as sql, sql.transaction():
+            await sql.execute("LOCK TABLE outbound_alert IN SHARE ROW EXCLUSIVE MODE")
+            if not over_claims and await sql.fetchval(
+                "SELECT EXISTS (SELECT FROM outbound_alert WHERE state = 'sending')"
+            ):
+                return False
+            self._ahead = to.astimezone(UTC) - clock.now()
+            self._write()
+            await sql.execute("UPDATE simulation.clock SET ahead = $1", self._ahead)
+        return True
 
     def _write(self) -> None:
         beside = self.file.with_suffix(".new")

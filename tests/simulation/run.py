@@ -151,10 +151,10 @@ class _Simulation:
                 say(self._line(moment))
             if self._oracle.wrong:
                 return
-        self._running.come_back()
         for _ in range(HOPES):
             moment = self._leaps.now() + timedelta(hours=1)
             await self._leap(moment)
+            self._running.come_back()
             await self._rest(moment, hurry=True)
             await self._ask(moment, set())
             if not any(row.state == "pending" for row in self._oracle.rows.values()):
@@ -177,9 +177,9 @@ class _Simulation:
         rng, history = self._rng, self._running.history
         kills, outage, troubled = rng.choice(_KILLS), rng.random() < _OUTAGE, rng.random() < _TROUBLED
         moods = rng.sample([*Mood], k=2)
-        came_back = any(not worker.wanted.is_set() for worker in self._running.workers)
-        self._running.come_back()
+        came_back = self._out
         await self._leap(moment)
+        self._running.come_back()
         killed = len(history.killed)
         with self._mailbox.trouble(moods) if troubled else nullcontext():
             async with asyncio.TaskGroup() as group:
@@ -188,6 +188,7 @@ class _Simulation:
                 for _ in range(kills):
                     group.create_task(self._kill(rng.choice([*Stage, None]), rng.uniform(0, 0.6)))
             if outage:
+                self._oracle.troubles.append(Span(moment, self._leaps.now() + RECOVERY))
                 self._running.go_out()
                 return
             await self._rest(moment, hurry=came_back or len(history.killed) > killed)
@@ -250,18 +251,26 @@ class _Simulation:
                 jobs = [tuple(row) for row in await self._running.sql.fetch(_RUNS)]
                 said = [worker.last_line for worker in self._running.workers]
                 raise StuckError(f"at {moment}: {dict(now)}, hurry {hurry}, jobs {jobs}, {said}")
-            if hurry and now["sending"] == 0 and now["done"] < len(_JOBS) and time.monotonic() > cron:
+            if hurry and now["sending"] == now["due"] == 0 and now["done"] < len(_JOBS) and time.monotonic() > cron:
                 await self._leap(self._leaps.now() + LATE_CRON)
                 cron = time.monotonic() + LATE_CRON_SECONDS
             await self._all_ready()  # each is asked while its first line can still be read
             await asyncio.sleep(0.04)
+
+    @property
+    def _out(self) -> bool:
+        """Whether no worker lives, nor shall."""
+        return not any(worker.wanted.is_set() for worker in self._running.workers)
 
     async def _all_ready(self) -> bool:
         ready = [worker.ready for worker in self._running.workers]
         return all(ready)
 
     async def _leap(self, to: datetime) -> None:
-        await self._leaps.leap(self._running.sql, to)
+        async def leapt() -> bool:
+            return await self._leaps.leap(self._running.sql, to, over_claims=self._out)
+
+        await eventually(leapt, seconds=PATIENCE_SECONDS)
 
     async def _rows(self) -> list[Row]:
         return [Row(*row) for row in await self._running.sql.fetch(_ROWS)]

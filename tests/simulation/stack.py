@@ -57,7 +57,8 @@ class Stack:
         """Every worker dies and stays away."""
         for worker in self.workers:
             worker.wanted.clear()
-            worker.kill(self.history)
+            self.history.killed[worker.name] = self.history.note(f"kill {worker.name}", blow="worker")
+            worker.end()
 
     def come_back(self) -> None:
         """They are started again."""
