@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from app.core.db import Database
 from app.core.keys import KeyRing
 from tests.conftest import OPERATOR
 from tests.consent.chain import append, conversation, cut
+from tests.processes import eventually
 
 EMAIL = "jan.kowalski@example.com"
 
@@ -56,21 +58,44 @@ async def test_a_cut_off_end_is_an_answer_and_no_error(
     assert found["reason"] == "checkpoint_beyond_end"
 
 
+class SlowPipe:
+    """A file that is opened at once and gives nothing before `release`, as a network volume may; ends by itself."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._path = path
+        self.read = threading.Event()
+        self.release = threading.Event()
+
+    def hold(self) -> None:
+        while not self.read.is_set():
+            try:
+                writer = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                if self.release.wait(0.01):
+                    return
+            else:
+                self.read.set()
+        self.release.wait(20)
+        os.close(writer)
+
+
 async def test_an_anchor_on_a_slow_disk_holds_up_nobody_else(
     app: FastAPI, client: httpx.AsyncClient, sql: asyncpg.Connection, database: Database, tmp_path: Path
 ) -> None:
-    """A pipe that nobody writes to yet: opening it waits, as a network volume may."""
-    path = tmp_path / "anchor"
-    os.mkfifo(path)
-    app.state.auditor = Auditor(database=database, anchor=Anchor(path, KeyRing("secret")))
+    pipe = SlowPipe(tmp_path / "anchor")
+    app.state.auditor = Auditor(database=database, anchor=Anchor(tmp_path / "anchor", KeyRing("secret")))
     await append(sql, 3)
+    holding = asyncio.create_task(asyncio.to_thread(pipe.hold))
     verifying = asyncio.create_task(get(client, "/v1/audit/verify"))
     try:
+        await eventually(lambda: asyncio.sleep(0, pipe.read.is_set()))
         for _ in range(5):
             assert (await client.get("/health/live")).status_code == 200
         assert not verifying.done()
     finally:
-        await asyncio.to_thread(path.write_bytes, b"")
+        pipe.release.set()
+        await holding
     found = (await verifying).json()
     assert (found["ok"], found["rows"], found["anchor"]) == (True, 3, "missing")
 
