@@ -14,7 +14,9 @@ MAX_TEXT = 2_000
 MAX_AREA = 10_000
 _HUNDREDTH = Decimal("0.01")
 
-PackageName = Annotated[str, Field(max_length=40, description="A package's id, as GET /v1/packages lists them.")]
+PackageName = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="A package's id, as GET /v1/packages lists them.")
+]
 
 
 class _In(BaseModel):

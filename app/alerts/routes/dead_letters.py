@@ -68,7 +68,7 @@ async def retry_dead_letters(
 
 
 @router.get(
-    "/{dead_letter_id}",
+    "/{dead_letter_id:uuid}",
     response_model=DeadLetterDetailOut,
     responses=documented(404),
     dependencies=[needs("alerts:read")],
