@@ -45,6 +45,8 @@ from app.web.watchdog import watch_loop
 
 REDIS_TIMEOUT_SECONDS = 1.0
 REDIS_CONNECTIONS = 20
+COMMAND_SECONDS = 5.0
+"""The longest that a request waits for one statement, also of a server that has fallen silent."""
 
 
 class StartError(Exception):
@@ -68,7 +70,12 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
                 arq_redis(settings.redis_url, timeout_seconds=REDIS_TIMEOUT_SECONDS, max_connections=REDIS_CONNECTIONS)
             )
             cleanup.push_async_callback(doorbell.aclose)
-            database = Database(settings.database_url, pool_size=settings.database_pool_size, ring=doorbell)
+            database = Database(
+                settings.database_url,
+                pool_size=settings.database_pool_size,
+                ring=doorbell,
+                command_seconds=COMMAND_SECONDS,
+            )
             cleanup.push_async_callback(database.dispose)
             try:
                 texts = await _first_contact(database, doorbell)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tests.processes import api, eventually, free_port, running, worker
 from tests.talk import capture_lead, open_session, say
 
 PATH = "/slack/services/T0/B0/X"
+FROZEN_SECONDS = 8
+"""Two are meant; a busy machine may take longer, and without a bound of ours it would be thirty."""
 
 
 @pytest.fixture
@@ -206,6 +209,29 @@ async def test_postgresql_gone_is_503_and_comes_back_without_a_restart(
 
         async def answers() -> bool:
             return (await say(client, token, "ile kosztuje premium?")).status_code == 201
+
+        await eventually(answers)
+
+
+async def test_postgresql_frozen_is_503_within_seconds_and_comes_back_without_a_restart(
+    environment: dict[str, str], postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    async with api(environment, tmp_path / "api.log") as (_, client):
+        tokens = [await open_session(client) for _ in range(50)]
+        postgres.suspend()
+        try:
+            began = time.monotonic()
+            refused = await asyncio.gather(*(say(client, token, "ile kosztuje premium?") for token in tokens))
+            took = time.monotonic() - began
+            assert {response.status_code for response in refused} == {503}
+            assert all(int(response.headers["Retry-After"]) > 0 for response in refused)
+            assert (await client.get("/health/live")).status_code == 200
+        finally:
+            postgres.resume()
+        assert took < FROZEN_SECONDS
+
+        async def answers() -> bool:
+            return (await say(client, tokens[0], "ile kosztuje premium?")).status_code == 201
 
         await eventually(answers)
 

@@ -19,7 +19,7 @@ from app.conversations import repository as conversations
 from app.core import clock
 from app.core.db import Database
 from app.core.keys import KeyRing
-from app.engine.engine import Engine
+from app.engine.engine import AreaError, Engine, UnknownPackageError
 from app.followups.calendar import Hours
 from app.followups.mail_repository import FOLLOWUP_DUE
 from app.followups.sending import Dropped, Later, Ready
@@ -204,9 +204,14 @@ class Messages:
         )
 
     def _estimate(self, lead: asyncpg.Record, now: datetime) -> Decimal | None:
+        """What the lead's wish costs today; None when it is not whole, or when today's offer does not have it."""
         if lead["area_m2"] is None or lead["package"] is None:
             return None
-        return self._engine.quote(area_m2=lead["area_m2"], package=lead["package"], locale="pl", now=now).total_pln
+        try:
+            quote = self._engine.quote(area_m2=lead["area_m2"], package=lead["package"], locale="pl", now=now)
+        except (AreaError, UnknownPackageError):
+            return None
+        return quote.total_pln
 
     async def _notices(self, session: AsyncSession, claimed: Sequence[Claimed]) -> dict[UUID, Message | Refusal]:
         rows = await notices.many(session, [alert.subject_id for alert in claimed])

@@ -20,6 +20,8 @@ from app.conversations.models import ChatConversation, ChatMessage
 from app.core.db import AnyRow
 
 LAST_WORDS = 3
+TURN_SECONDS: Final = 1.0
+"""How long a turn waits for each of its two statements, which take milliseconds: a visitor waits for the answer."""
 FACTS = ("area_m2", "package", "city", "budget_pln", "name", "phone", "email", "property_type")
 
 _READ_TURN = text(
@@ -71,10 +73,10 @@ async def read_turn(
 ) -> dict[str, Any] | None:
     """All that a turn needs to know, in one round trip: the conversation, and whether this message is stored already.
 
-    None when no conversation has this token.
+    None when no conversation has this token. Raises TimeoutError after TURN_SECONDS.
     """
     values = {"token_hash": token_hash, "client_message_id": client_message_id}
-    row = await connection.fetchrow(READ_TURN_SQL, *(values[name] for name in _READ_TURN_ORDER))
+    row = await connection.fetchrow(READ_TURN_SQL, *(values[name] for name in _READ_TURN_ORDER), timeout=TURN_SECONDS)
     return None if row is None else dict(row)
 
 
@@ -111,7 +113,9 @@ async def write_turn(connection: asyncpg.Connection, values: Mapping[str, Any]) 
     False, and nothing written, when another turn or a decision about a consent came in between. A turn never writes
     consents: `consents.decide` does.
     """
-    return bool(await connection.fetch(WRITE_TURN_SQL, *(values[name] for name in _WRITE_TURN_ORDER)))
+    return bool(
+        await connection.fetch(WRITE_TURN_SQL, *(values[name] for name in _WRITE_TURN_ORDER), timeout=TURN_SECONDS)
+    )
 
 
 async def write_turn_in(session: AsyncSession, values: Mapping[str, Any]) -> bool:

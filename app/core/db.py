@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 import orjson
@@ -15,6 +15,8 @@ from sqlalchemy.orm import DeclarativeBase
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 POOL_TIMEOUT_SECONDS = 2.0
+DRIVER_TIMEOUT_SECONDS = 1.0
+"""To connect, and to give back a connection whose server fell silent: the queue before them is fair, nothing waits."""
 CLOSE_TIMEOUT_SECONDS = 2.0
 STATEMENT_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
@@ -62,9 +64,6 @@ _SERVER_SETTINGS = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
 }
-
-_POOLED: Final[Mapping[str, Any]] = {"statement_cache_size": 0, "command_timeout": STATEMENT_TIMEOUT_MS / 1000}
-"""How to speak through a pooler: nothing stays prepared, and the client is who ends what takes too long."""
 
 
 def _plain_url(url: str) -> str:
@@ -128,11 +127,21 @@ class Database:
     `ring` is awaited with the channels announced by `ring_when_committed`, after the commit and outside the
     transaction; it must not raise.
 
+    `command_seconds` bounds how long one statement is waited for, also when the server has fallen silent: then
+    TimeoutError is raised. Without it the server's own limit holds, as long as the server answers.
+
     A pooler in transaction mode is noticed at the first use. Through it no statement stays prepared and no timeout can
     be set on the server by us (docs/operations/running.md says where then).
     """
 
-    def __init__(self, url: str, *, pool_size: int, ring: Ring = _nobody_listens) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int,
+        ring: Ring = _nobody_listens,
+        command_seconds: float | None = None,
+    ) -> None:
         self.engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -144,6 +153,7 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args={
                 "timeout": CONNECT_TIMEOUT_SECONDS,
+                "command_timeout": command_seconds,
                 "server_settings": _SERVER_SETTINGS,
             },
         )
@@ -151,6 +161,11 @@ class Database:
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._url = _plain_url(url)
         self._pooled: bool | None = None
+        self._through_pooler: Mapping[str, Any] = {
+            "statement_cache_size": 0,
+            "command_timeout": command_seconds or STATEMENT_TIMEOUT_MS / 1000,
+        }
+        """How to speak through one: nothing stays prepared, and the client is who ends what takes too long."""
         self._meeting = asyncio.Lock()
         self._ring = ring
         self._drivers = asyncpg.create_pool(
@@ -161,6 +176,7 @@ class Database:
             init=_speak_jsonb,
             reset=_leave_as_it_is,
             timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=command_seconds,
             server_settings=_SERVER_SETTINGS,
         )
         self._drivers_ready = False
@@ -176,13 +192,13 @@ class Database:
     def _session_connects(self, _dialect: Any, _record: Any, _args: Any, options: dict[str, Any]) -> None:
         if self._pooled:
             del options["server_settings"]
-            options |= _POOLED
+            options |= self._through_pooler
             options |= {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
 
     async def _driver_connects(self, *args: Any, **options: Any) -> asyncpg.Connection:
         if self._pooled:
             del options["server_settings"]
-            options |= {"connection_class": _PooledConnection, **_POOLED}
+            options |= {"connection_class": _PooledConnection, **self._through_pooler}
         return await asyncpg.connect(*args, **options)
 
     @asynccontextmanager
@@ -208,8 +224,16 @@ class Database:
             await self._meet()
             await self._drivers  # opens no connection yet, hence never waits
             self._drivers_ready = True
-        async with self._turn, self._drivers.acquire(timeout=POOL_TIMEOUT_SECONDS) as connection:
-            yield cast("asyncpg.Connection", connection)
+        if self._turn.locked():
+            async with asyncio.timeout(POOL_TIMEOUT_SECONDS):
+                await self._turn.acquire()
+        else:
+            await self._turn.acquire()
+        try:
+            async with self._drivers.acquire(timeout=DRIVER_TIMEOUT_SECONDS) as connection:
+                yield cast("asyncpg.Connection", connection)
+        finally:
+            self._turn.release()
 
     async def ping(self) -> None:
         """Ask the server for an answer. Raises what the driver raises when there is none."""

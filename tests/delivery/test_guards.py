@@ -9,24 +9,33 @@ from tests.delivery.receiver import Receiver
 from tests.processes import eventually, worker
 
 
-async def test_an_unknown_event_and_an_unwritable_alert_stop_no_neighbour(
+async def test_an_unknown_event_and_an_erased_lead_stop_no_neighbour(
     environment: dict[str, str], receiver: Receiver, sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await alerts.seed(sql, 7)
-    await sql.execute("UPDATE leads SET package = 'no such package' WHERE name = 'Lead 1'")
     await sql.execute(
         "UPDATE outbound_alert SET event = 'lead.unheard_of' FROM leads l WHERE l.id = subject_id AND name = 'Lead 2'"
     )
     await sql.execute("DELETE FROM leads WHERE name = 'Lead 3'")
     async with worker(environment | {"SCHEDULER_ENABLED": "false"}, tmp_path / "worker.log"):
-        await eventually(lambda: alerts.are(sql, delivered=4, failed=2, cancelled=1))
-    assert sorted(request.who for request in receiver.requests) == ["Lead 4", "Lead 5", "Lead 6", "Lead 7"]
-    unwritable, unknown = await alerts.about(sql, "Lead 1"), await alerts.about(sql, "Lead 2")
-    assert (unwritable["letter"], unwritable["reason"].partition(":")[0]) == ("failed", "unwritable")
+        await eventually(lambda: alerts.are(sql, delivered=5, failed=1, cancelled=1))
+    assert sorted(request.who for request in receiver.requests) == [f"Lead {n}" for n in (1, 4, 5, 6, 7)]
+    unknown = await alerts.about(sql, "Lead 2")
     assert (unknown["letter"], unknown["reason"]) == ("failed", "unknown_event")
     erased = "SELECT last_error FROM outbound_alert WHERE state = 'cancelled'"
     assert await sql.fetchval(erased) == "subject_erased"
-    assert await alerts.letters(sql) == {"failed": 2}
+    assert await alerts.letters(sql) == {"failed": 1}
+
+
+async def test_a_lead_whose_package_left_the_offer_is_told_without_a_total(
+    environment: dict[str, str], receiver: Receiver, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await alerts.seed(sql, 2)
+    await sql.execute("UPDATE leads SET package = 'no_such_package' WHERE name = 'Lead 1'")
+    await sql.execute("UPDATE leads SET area_m2 = 3 WHERE name = 'Lead 2'")
+    async with worker(environment | {"SCHEDULER_ENABLED": "false"}, tmp_path / "worker.log"):
+        await eventually(lambda: alerts.are(sql, delivered=2))
+    assert [request.who for request in receiver.requests] == ["Lead 1", "Lead 2"]
 
 
 async def test_what_breaks_the_reading_of_one_alert_stops_no_neighbour_and_is_tried_again(
