@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 )
 
 from app.alerts.repository.queue import TEST_EVENT, Claimed
+from app.alerts.repository.rounds import REFUSALS
 from app.leads.service import LEAD_CAPTURED
 from tests.alerts_queue.model import CHANNEL, UNIT, Alert, Model
 from tests.alerts_queue.world import World, over
@@ -139,12 +140,18 @@ class Queue(RuleBasedStateMachine):
         for alert in due:
             alert.state = "pending"
 
-    @precondition(lambda self: any(alert.letter == "failed" for alert in self.model.alerts.values()))
+    @property
+    def retryable(self) -> list[Any]:
+        """Failed for good, and not at work again because somebody who was late gave it back."""
+        return [
+            key for key, alert in self.model.alerts.items() if alert.letter == "failed" and alert.state != "sending"
+        ]
+
+    @precondition(lambda self: self.retryable)
     @rule(which=some)
     def operator_retries(self, which: int) -> None:
-        failed = [key for key, alert in self.model.alerts.items() if alert.letter == "failed"]
-        key = failed[which % len(failed)]
-        refused = self.world.alerts()[key]["last_outcome"] == OutcomeKind.PAYLOAD_PERMANENT.value
+        key = self.retryable[which % len(self.retryable)]
+        refused = self.world.alerts()[key]["last_outcome"] in REFUSALS
         self.world.begin_round(key)
         alert = self.model.alerts[key]
         alert.state, alert.letter, alert.token, alert.due = "pending", "pending", None, self.model.now

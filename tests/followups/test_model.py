@@ -146,14 +146,15 @@ class Model:
             case "agrees" | "refuses":
                 chat.marketing = what == "agrees"
                 self.world.decides(chat.id, "marketing_email", granted=chat.marketing)
-                if chat.marketing:
-                    self.suppressed.discard(chat.email)
             case "refuses rodo" | "agrees to rodo":
                 chat.rodo = what == "agrees to rodo"
                 self.world.decides(chat.id, "rodo", granted=chat.rodo)
             case "unsubscribes":
                 self.world.suppress(chat.email)
                 self.suppressed.add(chat.email)
+            case "confirms":
+                self.world.confirm(chat.email)
+                self.suppressed.discard(chat.email)
             case "erased":
                 self.world.erase(chat.id)
                 chat.erased = True
@@ -174,7 +175,7 @@ LIFE = st.tuples(
     st.sampled_from(
         ["writes"] * 3
         + ["agrees"] * 2
-        + ["refuses", "refuses rodo", "agrees to rodo", "unsubscribes", "erased", "contacted", "new"]
+        + ["refuses", "refuses rodo", "agrees to rodo", "unsubscribes", "confirms", "erased", "contacted", "new"]
     ),
     st.integers(0, len(CHATS) - 1),
 )

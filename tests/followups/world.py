@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
@@ -13,7 +13,7 @@ from app.alerts import service as alerts
 from app.alerts.repository import queue
 from app.alerts.repository.queue import Claimed, Settlement
 from app.consent.service import Purpose
-from app.consent.suppression import suppress
+from app.consent.suppression import lift, suppress
 from app.conversations import consents
 from app.core.db import Database
 from app.core.settings import Settings
@@ -89,6 +89,19 @@ class World:
         self._do(
             lambda session: suppress(
                 session, address=email, keys=self._followups.keys, reason="link", surface="link", subject_ref=uuid4()
+            )
+        )
+
+    def confirm(self, email: str) -> None:
+        """The address's owner says that they want mails again: it leaves the list, if it was on it."""
+        self._do(
+            lambda session: lift(
+                session,
+                address=email,
+                keys=self._followups.keys,
+                asked_at=datetime.max.replace(tzinfo=UTC),
+                surface="confirmation_mail",
+                subject_ref=uuid4(),
             )
         )
 

@@ -127,5 +127,5 @@ async def test_the_search_reads_by_id_and_by_time_wherever_it_can(crowd: Databas
         whole=True,
     )
     searched = await in_session(crowd, lambda session: residue.search(session, traces))
-    small = {"alembic_version", "channel_gate", "consent_audit_head", "scheduled_job"}
+    small = {"alembic_version", "api_key", "channel_gate", "consent_audit_head", "rate_limit", "scheduled_job"}
     await assert_reads_by_index(crowd, searched, small=SMALL | small | {"idempotency_key"})  # the last is empty here

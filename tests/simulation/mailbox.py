@@ -54,6 +54,8 @@ class Attempt:
     """Set when the content came whole, whatever was answered."""
     alert: str = ""
     link: str = ""
+    asks: bool = False
+    """Not a follow-up, but the question whether an unsubscribed address wants mails again."""
     marked: bool = False
     came_real: datetime | None = None
     answered_real: datetime | None = None
@@ -189,7 +191,8 @@ def _read(attempt: Attempt, content: bytes) -> None:
     body = mail.get_body(("plain",))
     text = body.get_content() if body is not None else ""
     attempt.alert = str(mail["X-NovaHouse-Alert"])
-    attempt.link = str(mail["List-Unsubscribe"]).strip("<> ")
+    attempt.link = str(mail["List-Unsubscribe"] or "").strip("<> ")
+    attempt.asks = "about=opt_in" in text
     attempt.marked = any(mark in text for mark in REPEAT_MARKS)
     attempt.message_id = str(mail["Message-ID"])
 

@@ -68,6 +68,8 @@ class Chat:
     rodo: bool = True
     free: bool = True
     """Nobody of sales is at it."""
+    listed: bool = False
+    """Its address was unsubscribed; nobody here follows the link that a new consent then needs."""
     words: list[Span] = field(default_factory=list)
     """The visitor's messages."""
     welcomes: list[tuple[Span, bool]] = field(default_factory=list)
@@ -76,7 +78,7 @@ class Chat:
 
     def changed(self, span: Span) -> None:
         """Note what follows from the present facts."""
-        self.welcomes.append((span, self.marketing and self.rodo and self.free))
+        self.welcomes.append((span, self.marketing and self.rodo and self.free and not self.listed))
 
     def welcome(self, since: datetime, until: datetime) -> set[bool]:
         """The answers to whether they may be written to, in this time."""
@@ -117,10 +119,12 @@ class Oracle:
         """When the mailbox treated everybody badly."""
         self._history = history
         self._in_vain: dict[str, list[datetime]] = {}
+        self._last_asked: dict[str, Attempt] = {}
 
     def came(self, chat: Chat) -> None:
         """A conversation has begun."""
         self.chats[chat.life.number] = self.by_id[chat.id] = chat
+        chat.listed = any(other.listed for other in self.people[chat.life.person])
         self.people[chat.life.person].append(chat)
 
     def happened(self, chat: Chat, kind: Kind, span: Span) -> None:
@@ -140,7 +144,7 @@ class Oracle:
             case _:
                 concerned = self.people[chat.life.person]
                 for other in concerned:
-                    other.marketing = False
+                    other.marketing, other.listed = False, True
                     if other is not chat:
                         other.story.append((span.began, f"{kind.value} in conversation {chat.life.number}"))
         for other in concerned:
@@ -225,6 +229,9 @@ class Oracle:
             persons[attempt.recipient.lower()].append(attempt)
             if not attempt.taken:
                 continue
+            if attempt.asks:
+                self._asked(attempt)
+                continue
             row = self.rows.get(subjects.get(attempt.alert, UUID(int=0)))
             if row is None:
                 self._is_wrong("unknown mail", None, f"alert {attempt.alert} to {attempt.recipient}")
@@ -237,7 +244,17 @@ class Oracle:
             self._ended(row, chat, got, persons[chat.life.person])
             self._repeats(row, chat, got)
         for person, chats in self.people.items():
-            self._one_a_day(chats, [attempt for attempt in persons[person] if attempt.taken])
+            self._one_a_day(chats, [attempt for attempt in persons[person] if attempt.taken and not attempt.asks])
+
+    def _asked(self, mail: Attempt) -> None:
+        """A mail that asks whether an unsubscribed address wants mails again: one a day, to nobody else."""
+        chats = self.people[mail.recipient.lower()]
+        earlier = self._last_asked.get(mail.recipient.lower())
+        if not any(chat.listed for chat in chats):
+            self._is_wrong("asked for nothing", chats[0], f"at {_clock(mail.came)}")
+        if earlier and earlier.alert != mail.alert and mail.came < earlier.came + DAY:
+            self._is_wrong("asked twice", chats[0], f"at {_clock(earlier.came)} and at {_clock(mail.came)}")
+        self._last_asked[mail.recipient.lower()] = mail
 
     def _arrived(self, row: Row, mail: Attempt) -> None:
         chat, at = self.by_id[row.conversation_id], mail.came

@@ -115,7 +115,7 @@ class Visitors:
         got = (
             mail for mail in reversed(self._mailbox.attempts) if mail.taken and mail.recipient.lower() == life.person
         )
-        return next((mail.link for mail in got), None)
+        return next((mail.link for mail in got if mail.link), None)
 
     async def _ask(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str] | None = None
