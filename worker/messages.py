@@ -27,7 +27,7 @@ from app.leads import repository as leads
 from app.leads.service import LEAD_CAPTURED
 from app.privacy import proof as proofs
 from app.privacy.opt_in import PROOF_EVENT
-from worker.channels.base import Envelope, LeadAlert, Message
+from worker.channels.base import Envelope, LeadAlert, Message, PersonalMail
 from worker.followups import FollowupMails
 from worker.notices import notice
 from worker.personal import deletion, proof_mail
@@ -137,10 +137,11 @@ class Messages:
             for alert in claimed
         }
 
-    async def refusal(self, alert: Claimed) -> Refusal | None:
+    async def refusal(self, alert: Claimed, message: Message) -> Refusal | None:
         """Why a message that was written may not be sent after all; None when it may. Raises what the database raises.
 
-        For messages that waited to be sent: a withdrawal may have come in between.
+        For messages that waited to be sent: a withdrawal may have come in between, or another address, to which the
+        mail is then written anew.
         """
         if alert.event == PROOF_EVENT:
             async with self._database.transaction() as session:
@@ -152,7 +153,10 @@ class Messages:
             if alert.event == FOLLOWUP_DUE:
                 judged = await self._followups.judge(connection, [alert.subject_id], now=clock.now())
                 verdict = judged[alert.subject_id]
-                return None if isinstance(verdict, Ready) else _refusal(verdict)
+                if not isinstance(verdict, Ready):
+                    return _refusal(verdict)
+                moved = isinstance(message, PersonalMail) and message.recipient != verdict.recipient
+                return Refusal("address_changed", until=clock.now()) if moved else None
             reason = (await self._reasons(connection, [alert], GUARDED[alert.event])).get(alert.conversation_id)
         return None if reason is None else Refusal(reason)
 

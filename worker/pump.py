@@ -251,7 +251,7 @@ class Pump:
     async def _send(self, alert: Claimed, message: Message, *, trial: bool, began: float) -> None:
         outcome, written = None, time.monotonic()
         async with self._slots:
-            if time.monotonic() - written > STALE_SECONDS and (ended := await self._ended(alert, trial=trial)):
+            if time.monotonic() - written > STALE_SECONDS and (ended := await self._ended(alert, message, trial=trial)):
                 self._done.put_nowait(ended)
                 return
             started, started_at = time.monotonic(), clock.now()
@@ -290,10 +290,10 @@ class Pump:
         )
         return Done(alert, settlement, trial, outcome, verdict, halts)
 
-    async def _ended(self, alert: Claimed, *, trial: bool) -> Done | None:
+    async def _ended(self, alert: Claimed, message: Message, *, trial: bool) -> Done | None:
         """How a message that waited for its turn ended meanwhile: refused by the guard, or not to be asked now."""
         try:
-            refusal = await self._messages.refusal(alert)
+            refusal = await self._messages.refusal(alert, message)
         except Exception as error:  # noqa: BLE001  what the guard cannot say yes to is not sent
             _log.warning(
                 "guard_failed",

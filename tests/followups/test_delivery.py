@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.alerts import service as alerts
+from app.alerts.repository import queue
 from app.consent.links import read_token
 from app.consent.suppression import suppress
 from app.conversations import consents
@@ -21,13 +22,17 @@ from app.core.settings import Settings
 from app.devstack.sink.app import RunningSink, running_sink
 from app.devstack.sink.settings import SinkSettings
 from app.devstack.sink.state import OBEDIENT, Behaviour, ChannelName, Mode, Stage
+from app.engine.engine import Engine
 from app.followups import service
 from app.followups.calendar import WARSAW
 from app.followups.service import Followups
+from app.followups.timing import Timing
 from tests.followups.conftest import SetClock
 from tests.followups.people import ANNA, DAY, NOON, alert, visitor, writes, written
 from tests.processes import eventually
 from worker import context
+from worker.channels.base import PersonalMail
+from worker.messages import Messages
 
 Sql = asyncpg.Connection
 HOUR = timedelta(hours=1)
@@ -116,6 +121,31 @@ async def test_where_it_went_is_kept_before_it_leaves_and_its_link_acts_on_that(
     path = "/u/" + mail["headers"]["List-Unsubscribe"].strip("<>").rpartition("/")[2]
     assert (await client.post(path, content=b"List-Unsubscribe=One-Click")).status_code == 200
     assert [row[0] for row in await sql.fetch("SELECT address_hmac FROM suppression")] == [digest]
+
+
+async def test_a_mail_that_waits_its_turn_while_its_reader_moves_is_written_anew(
+    sql: Sql, database: Database, engine: Engine, mailing: Settings, followup: service.Written, set_clock: SetClock
+) -> None:
+    set_clock(NOON)
+    messages = Messages(
+        database=database,
+        engine=engine,
+        keys=KeyRing.of(mailing),
+        public_base_url=mailing.public_base_url,
+        hours=Timing().hours,
+    )
+    async with database.driver() as connection:
+        (claimed,) = await queue.claim(connection, "email", token=uuid4(), lease=HOUR, limit=9, pace=None)
+    mail = (await messages.write([claimed]))[claimed.id]
+    assert isinstance(mail, PersonalMail)
+    assert await messages.refusal(claimed, mail) is None
+    await sql.execute("UPDATE chat_conversations SET email = 'nowa.anna@example.com'")
+    refusal = await messages.refusal(claimed, mail)
+    assert (refusal and refusal.reason, refusal and refusal.until) == ("address_changed", NOON)
+    again = (await messages.write([claimed]))[claimed.id]
+    assert isinstance(again, PersonalMail)
+    assert again.recipient == "nowa.anna@example.com"
+    assert await messages.refusal(claimed, again) is None
 
 
 async def test_it_arrives_with_a_way_out_in_words_and_by_link(

@@ -404,10 +404,11 @@ async def test_a_no_while_the_mail_waits_its_turn_keeps_it_from_leaving(
         (claimed,) = await queue.claim(
             connection, "email", token=uuid4(), lease=timedelta(minutes=1), limit=9, pace=None
         )
-    assert isinstance((await messages.write([claimed]))[claimed.id], PersonalMail)
-    assert await messages.refusal(claimed) is None
+    mail = (await messages.write([claimed]))[claimed.id]
+    assert isinstance(mail, PersonalMail)
+    assert await messages.refusal(claimed, mail) is None
     await no(client, session, office)
-    refusal = await messages.refusal(claimed)
+    refusal = await messages.refusal(claimed, mail)
     assert refusal is not None
     assert refusal.reason in {"refused_since", "consent_missing", "request_closed"}
 
