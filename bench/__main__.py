@@ -21,7 +21,7 @@ from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
 from app.devstack.process import DevstackError
 from app.devstack.redis import EmbeddedRedis
-from bench import alerts, audit, chat, crowd, engine, latency, purge, start, wrk
+from bench import alerts, audit, chat, crowd, engine, latency, memory, purge, start, wrk
 from bench.processes import ROOT, BenchError, module, serving
 from bench.report import Report, progress
 
@@ -78,6 +78,14 @@ def main() -> int:
     """Run; 0 when everything was measured, whatever the numbers, and 1 when something could not be."""
     parser = argparse.ArgumentParser(prog="make bench", description="Measure against DESIGN's targets.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a first impression")
+    parser.add_argument(
+        "--memory",
+        nargs="?",
+        type=int,
+        const=200_000,
+        metavar="COUNT",
+        help="only whether memory stays flat: so many clients, conversations and alerts (200,000; 15 minutes)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
     chosen = parser.parse_args()
     if chosen.json and not chosen.json.parent.is_dir():
@@ -89,7 +97,10 @@ def main() -> int:
     try:
         wrk.program()
         with tempfile.TemporaryDirectory(prefix="novahouse-bench-") as folder:
-            _measure(Path(folder), report, QUICK if chosen.quick else FULL)
+            if chosen.memory:
+                _measure_memory(Path(folder), report, chosen.memory)
+            else:
+                _measure(Path(folder), report, QUICK if chosen.quick else FULL)
         sys.stdout.write(f"\n{report.table()}\n\nMeasured in {time.monotonic() - began:.0f} s.\n")
         if chosen.json:
             report.save(chosen.json)
@@ -120,16 +131,7 @@ def _measure(folder: Path, report: Report, size: Size) -> None:
         with serving(
             lambda port: module("bench.receiver", str(port), environment={}, log=folder / "receiver.log"), path="/"
         ) as receiver:
-            environment = {
-                "DATABASE_URL": postgres.url,
-                "REDIS_URL": redis.url,
-                "SLACK_WEBHOOK_URL": f"{receiver.base}/hook",
-                "LOG_LEVEL": "INFO",
-                "DRAIN_SECONDS": "0",
-                "ALERT_SWEEP_SECONDS": "3600",
-                # limits count every request, and the load generator is one client
-                **dict.fromkeys(("CHAT_RATE_LIMIT", "API_RATE_LIMIT_HOUR", "API_RATE_LIMIT_MINUTE"), AMPLE),
-            }
+            environment = _environment(postgres, redis, receiver.base)
             chat.measure(
                 environment,
                 folder,
@@ -148,6 +150,34 @@ def _measure(folder: Path, report: Report, size: Size) -> None:
             progress(f"the purge of {size.purge_rows:,} rows")
             asyncio.run(purge.measure(environment, report, rows=size.purge_rows))
             purge.measure_chat(environment, folder, report, rows=size.purge_rows, sessions=size.sessions)
+
+
+def _measure_memory(folder: Path, report: Report, count: int) -> None:
+    folder.chmod(0o711)  # as above
+    with (
+        EmbeddedPostgres(folder / "postgres", durable=False) as postgres,
+        EmbeddedRedis(folder / "redis") as redis,
+        serving(
+            lambda port: module("bench.receiver", str(port), environment={}, log=folder / "receiver.log"), path="/"
+        ) as receiver,
+    ):
+        _migrate(postgres.url)
+        environment = _environment(postgres, redis, receiver.base) | {"LOG_LEVEL": "WARNING"}
+        asyncio.run(memory.measure(environment, folder, report, count=count))
+
+
+def _environment(postgres: EmbeddedPostgres, redis: EmbeddedRedis, receiver: str) -> dict[str, str]:
+    """What every measured process is told."""
+    return {
+        "DATABASE_URL": postgres.url,
+        "REDIS_URL": redis.url,
+        "SLACK_WEBHOOK_URL": f"{receiver}/hook",
+        "LOG_LEVEL": "INFO",
+        "DRAIN_SECONDS": "0",
+        "ALERT_SWEEP_SECONDS": "3600",
+        # limits count every request, and the load generator is one client
+        **dict.fromkeys(("CHAT_RATE_LIMIT", "API_RATE_LIMIT_HOUR", "API_RATE_LIMIT_MINUTE"), AMPLE),
+    }
 
 
 def _migrate(url: str) -> None:

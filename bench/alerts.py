@@ -20,7 +20,7 @@ _WAIT_SECONDS = 60
 _POLL_SECONDS = 0.01
 _AT_ONCE = 10
 
-_SEED = """
+SEED = """
 WITH c AS (
     INSERT INTO chat_conversations (id, token_hash, locale, language, rodo_consent, last_seq)
     SELECT gen_random_uuid(), sha256(gen_random_uuid()::text::bytea), 'pl', 'pl', true, 1
@@ -135,7 +135,7 @@ def _alerts(process: Process, redis: ArqRedis, connection: asyncpg.Connection) -
     ring = Doorbell(redis)
 
     async def fill(jobs: int) -> None:
-        await connection.execute(_SEED, jobs)
+        await connection.execute(SEED, jobs)
         await _spread(lambda _: ring(["slack"]), jobs)
         if ring.failures:
             raise BenchError(f"{ring.failures} rings did not reach Redis")
