@@ -68,7 +68,7 @@ async def retry_dead_letters(
 
 
 @router.get(
-    "/{dead_letter_id:uuid}",
+    "/{dead_letter_id}",
     response_model=DeadLetterDetailOut,
     responses=documented(404),
     dependencies=[needs("alerts:read")],
