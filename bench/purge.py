@@ -24,8 +24,10 @@ MESSAGES: Final = 9
 """Of each conversation; with its own row ten."""
 CONNECTIONS: Final = 20
 """Enough to keep the service busy and few enough that its queue does not hide what the purge costs."""
-_ROUNDS: Final = 3
+_ROUNDS: Final = 5
 _SECONDS: Final = 5
+_CALM_SECONDS: Final = 10
+"""After the rows are there, until what PostgreSQL still does about them is no more in the chat's way."""
 _KEPT: Final = Retention(
     chat=timedelta(days=90), lead=timedelta(days=365), evidence=timedelta(days=365), alert=timedelta(days=90)
 )
@@ -74,11 +76,11 @@ def measure_chat(environment: Mapping[str, str], folder: Path, report: Report, *
     ) as ours:
         tokens = open_sessions(ours.base, sessions)
         chat = target(folder / "purge.lua", f"{ours.base}/v1/chat/messages", heads=tokens, talks=[[message(TYPICAL)]])
-        chat.load(2, connections=CONNECTIONS)
+        asyncio.run(_fill_url(url, rows))
+        chat.load(_CALM_SECONDS, connections=CONNECTIONS)
         quiet, purging = [], []
         for _ in range(_ROUNDS):
             quiet.append(chat.load(_SECONDS, connections=CONNECTIONS))
-            asyncio.run(_fill_url(url, rows))
             purging.append(asyncio.run(_load_while_purging(url, chat)))
             progress(f"chat p99 {quiet[-1].p99_ms:.1f} ms, beside the purge {purging[-1].p99_ms:.1f} ms")
     report.add_rounds("chat p99 ms, alone", [load.p99_ms for load in quiet])

@@ -50,7 +50,19 @@ def flood(url: str, *, script: Path, seconds: int, connections: int) -> int:
 
 
 def _output(url: str, *, script: Path, seconds: int, connections: int, arguments: tuple[str, ...] = ()) -> str:
-    options = ["-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s", str(script)]
+    options = [
+        "-t",
+        "1",
+        "-c",
+        str(connections),
+        "-d",
+        f"{seconds}s",
+        "--timeout",
+        "10s",
+        "--latency",
+        "-s",
+        str(script),
+    ]
     done = subprocess.run(  # noqa: S603  wrk with our arguments
         [program(), *options, url, "--", *arguments], capture_output=True, text=True, check=False
     )

@@ -1,6 +1,7 @@
 """Who gets in: limits, a bound on requests at once, a size and a time for each. Pure ASGI, before a body is read."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -16,6 +17,9 @@ from app.web.problems import problem_response, too_large
 from app.web.ratelimit import Rule
 
 MAX_BODY_BYTES: Final = 32 * 1024
+REFUSED_BYTES: Final = 16 * 2**20
+REFUSED_SECONDS: Final = 2.0
+"""How much of a body that is too large is read before its client is told, and for how long."""
 UNBOUNDED_PATH: Final = "/health/live"
 """Answers whatever else happens: it waits for nothing."""
 EXEMPT_AT_ONCE: Final = 16
@@ -126,6 +130,8 @@ class AdmissionMiddleware:
         began = asyncio.get_running_loop().time()
         announced = _announced_length(scope)
         if announced is not None and announced > MAX_BODY_BYTES:
+            if not _waits_for_permission(scope):
+                await _take_in(receive)
             await too_large()(scope, receive, send)
             return
         receiving = announced != 0
@@ -137,6 +143,7 @@ class AdmissionMiddleware:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY_BYTES:
+                await _take_in(receive)
                 raise HTTPException(413)
             if receiving and not message.get("more_body", False):
                 receiving = False
@@ -170,6 +177,22 @@ def _announced_length(scope: Scope) -> int | None:
         if name == b"content-length" and value.isdigit():
             length = int(value)
     return length
+
+
+def _waits_for_permission(scope: Scope) -> bool:
+    """Whether the client sends its body only when told to go on (RFC 9110, section 10.1.1)."""
+    return any(name == b"expect" for name, _ in scope["headers"])
+
+
+async def _take_in(receive: Receive) -> None:
+    """Read a body that is refused, and forget it: a client that is cut off while it sends does not read the answer."""
+    taken, more = 0, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(REFUSED_SECONDS):
+            while more and taken < REFUSED_BYTES:
+                message = await receive()
+                taken += len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -57,7 +57,7 @@ def problem_response(
 
 
 def too_large() -> Response:
-    """413, for a body that need not be read to be refused."""
+    """413, for a body that need not be understood to be refused."""
     return problem_response(413, code="body-too-large", title="The body is larger than 32 KiB.")
 
 

@@ -11,12 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 import structlog
 import uvicorn
 from prometheus_client import Counter, Gauge
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.web.problems import MEDIA_TYPE, TYPE, Problem
 
 _OTHER_FILES: Final = 256
 """File descriptors that are no visitor's connection."""
@@ -69,6 +72,19 @@ class Bounds:
     """Connections without a request, the one that has waited longest first: they go first when it gets crowded."""
 
 
+def _no_http() -> Problem:
+    code, request_id = "malformed-request", uuid4().hex
+    _log.info("no_http", request_id=request_id)
+    return Problem(
+        type=f"{TYPE}{code}",
+        title="This is no HTTP request.",
+        status=400,
+        code=code,
+        detail=None,
+        request_id=request_id,
+    )
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with a time for a request's head, and an end for whoever does not read."""
 
@@ -118,6 +134,16 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not self.pipeline:
             self._answering = False
             self._bounds.idle[self] = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP with a problem, as everything else is refused."""
+        body = _no_http().model_dump_json(exclude_none=True).encode()
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+            "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing more came: close, but not before the client had its time to read."""

@@ -1,8 +1,11 @@
 """Too much of everything: requests, connections, slowness, silence. Whoever behaves is answered."""
 
 import asyncio
+import json
 import signal
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -80,6 +83,43 @@ async def test_a_body_that_does_not_arrive_is_a_408(environment: dict[str, str],
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b'"code":"request-timeout"' in answer
         assert await sample(client, "http_requests_in_flight") == 0
+
+
+def ask_plainly(url: str, body: bytes) -> tuple[int, dict[str, object]]:
+    """As clients ask that send everything before they read anything."""
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310  ours
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)  # noqa: S310  ours
+    with refused.value as answer:
+        return answer.code, json.loads(answer.read())
+
+
+async def test_who_sends_far_too_much_still_reads_why_it_was_refused(direct: httpx.AsyncClient) -> None:
+    status, said = await asyncio.to_thread(ask_plainly, f"{direct.base_url}/v1/quotes", b"x" * 5_000_000)
+    assert (status, said["code"]) == (413, "body-too-large")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(80):
+            yield b"x" * 65_536
+
+    answer = await direct.post("/v1/quotes", content=chunks(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+
+
+async def test_who_waits_for_permission_to_send_too_much_is_refused_at_once(direct: httpx.AsyncClient) -> None:
+    head = b"POST /v1/quotes HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5000000\r\n\r\n"
+    with connection(direct, head) as raw:
+        answer = await until_closed(raw)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("sent", [b"NONSENSE\r\n\r\n", b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["words", "a method"])
+async def test_what_is_no_http_is_refused_with_a_problem(direct: httpx.AsyncClient, sent: bytes) -> None:
+    with connection(direct, sent) as raw:
+        head, _, body = (await until_closed(raw)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head.lower()
+    assert json.loads(body)["code"] == "malformed-request"
 
 
 async def test_half_open_sockets_exhaust_nothing(environment: dict[str, str], tmp_path: Path) -> None:
