@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, INTERVAL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import AnyRow
+from app.followups.mail_repository import CHANNEL, FOLLOWUP_DUE
 
 _QUIET: Final = """
 SELECT c.id, c.last_message_at, c.email, c.phone, written.last_number
@@ -78,16 +79,27 @@ async def lock_person(session: AsyncSession, key: int) -> None:
     await session.execute(_LOCK_PERSON, {"key": key})
 
 
+_LONGEST_SEND: Final = timedelta(seconds=30)
+"""What an attempt took of which nobody knows how long it took: no setting lets one take longer."""
 _LAST_WRITTEN: Final = text(
-    """
-    SELECT person_hmac, max(GREATEST(created_at, CASE WHEN state = 'sent' THEN closed_at END)) AS at,
-        bool_or(state = 'pending') AS waits
-    FROM followup_event WHERE person_hmac = ANY(:people) GROUP BY person_hmac
-    """
-).bindparams(bindparam("people", type_=ARRAY(BYTEA)))
+    f"""
+    SELECT f.person_hmac,
+        max(GREATEST(f.created_at, CASE WHEN f.state = 'sent' THEN f.closed_at END, doubtful.at)) AS at,
+        bool_or(f.state = 'pending' OR a.state = 'sending') AS waits
+    FROM followup_event f
+    LEFT JOIN outbound_alert a ON a.dedupe_key = '{FOLLOWUP_DUE}:' || f.id || '\\:{CHANNEL}'
+    LEFT JOIN LATERAL (
+        SELECT max(t.started_at + COALESCE(t.duration_ms * interval '1 ms', :longest)) AS at
+        FROM delivery_attempt t WHERE t.alert_id = a.id AND t.outcome = 'ambiguous') doubtful ON true
+    WHERE f.person_hmac = ANY(:people) GROUP BY f.person_hmac
+    """  # noqa: S608  its parts are constants
+).bindparams(bindparam("people", type_=ARRAY(BYTEA)), bindparam("longest", _LONGEST_SEND, type_=INTERVAL))
 
 
 async def last_written(session: AsyncSession, people: Collection[bytes]) -> dict[bytes, tuple[datetime, bool]]:
-    """When these hashed people were last written to, in any conversation, and whether something waits to leave."""
+    """When these hashed people were last written to, in any conversation, and whether something waits to leave.
+
+    A mail that may have arrived counts, also when it was cancelled or given up afterwards.
+    """
     rows = await session.execute(_LAST_WRITTEN, {"people": list(people)})
     return {row.person_hmac: (row.at, row.waits) for row in rows}

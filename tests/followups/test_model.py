@@ -40,6 +40,14 @@ class Chat:
     """Whether the visitor has written since the last follow-up was."""
     written: list[datetime] = field(default_factory=list)
     arrived: dict[int, datetime] = field(default_factory=dict)
+    doubtful: dict[int, datetime] = field(default_factory=dict)
+    """When a worker died that may have sent one last."""
+    left: dict[int, datetime] = field(default_factory=dict)
+    """When each left last, whether anybody wrote it down or not."""
+
+    def moments(self) -> list[datetime]:
+        """When this visitor was, or may have been, written to."""
+        return [*self.written, *self.arrived.values(), *self.doubtful.values()]
 
 
 class Model:
@@ -71,7 +79,7 @@ class Model:
         if not (self.agrees(chat) and self.by_day() and chat.lead == "new" and number < len(DELAYS)):
             return False
         person = [other for other in self.chats if other.email == chat.email and not other.erased]
-        moments = [moment for other in person for moment in (*other.written, *other.arrived.values())]
+        moments = [moment for other in person for moment in other.moments()]
         return (
             self.now >= chat.quiet_since + DELAYS[number]
             and self.now < chat.quiet_since + DELAYS[-1] + timedelta(days=30)
@@ -97,20 +105,24 @@ class Model:
     def work(self, death: str | None, meanwhile: Callable[[], None]) -> None:
         """A worker claims what waits and, unless it dies, sends past the guard and settles."""
         claims = self.world.claim()
+        numbers = [self.world.number_of(claimed) for claimed in claims]
         meanwhile()
-        for claimed in claims:
+        for claimed, key in zip(claims, numbers, strict=True):
             if death == "before":
                 continue
             verdict = self.world.judge(claimed, self.now)
             if isinstance(verdict, Ready):
-                self._leaves(*self.world.number_of(claimed), dies=death is not None)
+                assert key is not None, "it was erased"
+                self._leaves(*key, dies=death is not None)
             if death is None:
                 self.world.settle(claimed, self.now, verdict)
-                if isinstance(verdict, Ready):
-                    chat_id, number = self.world.number_of(claimed)
-                    self._chat(chat_id).arrived[number] = self.now
+                if isinstance(verdict, Ready) and key is not None:
+                    self._chat(key[0]).arrived[key[1]] = self.now
         if death is not None:
-            self.world.lapse()
+            for key in numbers:
+                if key is not None:
+                    self._chat(key[0]).doubtful[key[1]] = self.now
+            self.world.lapse(self.now)
 
     def _leaves(self, chat_id: UUID, number: int, *, dies: bool) -> None:
         """A mail goes out. May it?"""
@@ -124,8 +136,9 @@ class Model:
         if not self.went_back:
             for other in self.chats:
                 if other.email == chat.email and not other.erased:
-                    others = [at for at_number, at in other.arrived.items() if (other.id, at_number) != key]
+                    others = [at for at_number, at in other.left.items() if (other.id, at_number) != key]
                     assert all(self.now >= at + DAY for at in others), "two in one day to one person"
+        chat.left[number] = self.now
         self.sent.add(key)
         self.died.discard(key)
         if dies:

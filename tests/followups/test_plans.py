@@ -40,6 +40,8 @@ SELECT gen_random_uuid(), 'followup.due', 'email', md5('f' || n)::uuid, md5(n::t
     'followup.due:' || md5('f' || n)::uuid || ':email',
     CASE n % {RARE} WHEN 0 THEN 'pending' WHEN 1 THEN 'failed' WHEN 2 THEN 'cancelled' ELSE 'delivered' END,
     CASE WHEN n % {RARE} > 2 THEN now() END FROM generate_series(1, {ROWS}) n;
+INSERT INTO delivery_attempt (alert_id, attempt, outcome, started_at)
+SELECT id, 1, 'delivered', now() FROM outbound_alert;
 """
 TIMING = Timing()
 

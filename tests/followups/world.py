@@ -153,12 +153,11 @@ class World:
             claimed.subject_id
         ]
 
-    def number_of(self, claimed: Claimed) -> tuple[UUID, int]:
-        """Which conversation's which follow-up a claimed mail carries."""
+    def number_of(self, claimed: Claimed) -> tuple[UUID, int] | None:
+        """Which conversation's which follow-up a claimed mail carries, None when it was erased."""
         query = "SELECT conversation_id, followup_number FROM followup_event WHERE id = $1"
         row = self._ask(lambda sql: sql.fetchrow(query, claimed.subject_id))
-        assert row is not None
-        return row[0], row[1]
+        return None if row is None else (row[0], row[1])
 
     def settle(self, claimed: Claimed, now: datetime, verdict: Ready | Dropped | Later) -> None:
         """The worker settles, as the pump and the settler do; the database's clock follows the test's."""
@@ -173,8 +172,9 @@ class World:
 
         self._ask(settled)
 
-    def lapse(self) -> None:
-        """Whatever is claimed loses its worker."""
+    def lapse(self, now: datetime) -> None:
+        """Whatever is claimed loses its worker; what it may have sent, it sent now."""
+        last = self._ask(lambda sql: sql.fetchval("SELECT COALESCE(max(id), 0) FROM delivery_attempt"))
         self._ask(
             lambda sql: sql.execute(
                 "UPDATE outbound_alert SET lease_until = now() - interval '1 s' WHERE state = 'sending'"
@@ -182,6 +182,11 @@ class World:
         )
         self._ask(lambda sql: queue.recover(sql, lease=LEASE, max_attempts=1000))
         self._ask(lambda sql: sql.execute("UPDATE outbound_alert SET crashes = 0"))
+        self._ask(
+            lambda sql: sql.execute(
+                "UPDATE delivery_attempt SET started_at = $2, duration_ms = 0 WHERE id > $1", last, now
+            )
+        )
 
 
 def _settlement(claimed: Claimed, verdict: Ready | Dropped | Later) -> Settlement:

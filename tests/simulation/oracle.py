@@ -56,6 +56,8 @@ class Row:
     reason: str | None
     created_at: datetime
     closed_at: datetime | None
+    doubtful_at: datetime | None
+    """When an attempt ended last of which nobody knows whether it arrived."""
 
 
 @dataclass(slots=True)
@@ -331,6 +333,8 @@ def _moments(row: Row) -> Iterator[datetime]:
     yield row.created_at
     if row.state == "sent" and row.closed_at is not None:
         yield row.closed_at
+    if row.doubtful_at is not None:
+        yield row.doubtful_at
 
 
 def _clock(moment: datetime) -> str:

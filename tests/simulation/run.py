@@ -38,7 +38,11 @@ _THOUGHTS: Final = (Kind.WRITES, Kind.WITHDRAWS, Kind.FORBIDS, Kind.TAKEN, Kind.
 _TROUBLED: Final = 0.08
 
 _ROWS: Final = """
-SELECT id, conversation_id, followup_number, state, reason, created_at, closed_at FROM followup_event
+SELECT f.id, f.conversation_id, f.followup_number, f.state, f.reason, f.created_at, f.closed_at,
+    (SELECT max(t.started_at + make_interval(secs => COALESCE(t.duration_ms / 1000.0, 30)))
+     FROM outbound_alert a JOIN delivery_attempt t ON t.alert_id = a.id
+     WHERE a.event = 'followup.due' AND a.subject_id = f.id AND t.outcome = 'ambiguous')
+FROM followup_event f
 """
 _SUBJECTS: Final = "SELECT id::text, subject_id FROM outbound_alert WHERE event = 'followup.due'"
 _IN_VAIN: Final = """
