@@ -76,22 +76,6 @@ class Receiver:
         self._calm = asyncio.Event()
         self._items: dict[str, str] = {}
         self._under_way: set[str] = set()
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> int:
-        """Listen; gives the port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1024 * 1024)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    async def aclose(self) -> None:
-        """Hang up on everybody."""
-        if self._server is not None:
-            self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
 
     @contextmanager
     def trouble(self, channel: str, moods: Sequence[Mood]) -> Iterator[None]:
@@ -104,21 +88,12 @@ class Receiver:
             self._moods[channel] = (Mood.FINE,)
             self._calm.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
-                while True:
-                    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                    length = _LENGTH.search(head)
-                    await self._take(head, await reader.readexactly(int(length[1]) if length else 0), writer)
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            self._connections.discard(task)
-            writer.close()
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection."""
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            length = _LENGTH.search(head)
+            await self._take(head, await reader.readexactly(int(length[1]) if length else 0), writer)
 
     async def _take(self, head: str, body: bytes, writer: asyncio.StreamWriter) -> None:
         path = _PATH.search(head)

@@ -16,6 +16,7 @@ from tests.chaos.books import CHANNELS, Findings, audit, unsettled
 from tests.chaos.receiver import SLOWEST_ANSWER, Mood, Receiver
 from tests.chaos.stack import Stack, stack
 from tests.chaos.visitors import Visitors
+from tests.listening import listening
 from tests.processes import eventually
 
 CALM_SECONDS = 120.0
@@ -49,22 +50,21 @@ async def run(*, rounds: int, seed: int, workers: int, say: Callable[[str], None
     plan, chance = random.Random(seed), random.Random(seed)  # noqa: S311  they protect nothing
     summary, began, receiver = Summary(), time.monotonic(), Receiver(chance)
     with tempfile.TemporaryDirectory(prefix="novahouse-chaos-") as folder:
-        port = await receiver.start()
-        try:
-            async with stack(Path(folder), workers=workers, receiver_port=port, rng=chance) as running:
-                visitors = Visitors(running.client)
-                for number in range(1, rounds + 1):
-                    await _round(running, receiver, visitors, plan)
-                    before = summary.findings
-                    summary.findings = await _audited(running, receiver, visitors)
-                    blows, summary.rounds = running.history.blows - summary.blows, number
-                    summary.blows += blows
-                    say(_line(number, rounds, blows, before, summary.findings))
-                    if summary.failed:
-                        break
-                summary.retries = visitors.retries
-        finally:
-            await receiver.aclose()
+        async with (
+            listening(receiver.talk) as port,
+            stack(Path(folder), workers=workers, receiver_port=port, rng=chance) as running,
+        ):
+            visitors = Visitors(running.client)
+            for number in range(1, rounds + 1):
+                await _round(running, receiver, visitors, plan)
+                before = summary.findings
+                summary.findings = await _audited(running, receiver, visitors)
+                blows, summary.rounds = running.history.blows - summary.blows, number
+                summary.blows += blows
+                say(_line(number, rounds, blows, before, summary.findings))
+                if summary.failed:
+                    break
+            summary.retries = visitors.retries
     summary.seconds, summary.requests = time.monotonic() - began, len(receiver.requests)
     return summary
 

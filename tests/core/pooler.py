@@ -12,9 +12,11 @@ import itertools
 import secrets
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+from tests.listening import listening
 
 SERVERS: Final = 3
 _KNOWN: Final = {"user", "database", "application_name", "client_encoding", "datestyle", "timezone"}
@@ -36,7 +38,6 @@ class Pooler:
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url.replace("postgresql+asyncpg://", "postgresql://"))
         self._free: asyncio.Queue[_Server] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1_000_000)
         self.transactions = 0
         self.port = 0
@@ -51,15 +52,10 @@ class Pooler:
         """Serve until the block ends."""
         for _ in range(SERVERS):
             self._free.put_nowait(await self._log_in())
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
         try:
-            yield self
+            async with listening(self._talk) as self.port:
+                yield self
         finally:
-            server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
             while not self._free.empty():
                 self._free.get_nowait().writer.close()
 
@@ -77,17 +73,9 @@ class Pooler:
             if kind == b"Z":
                 return server
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
-                if await self._greet(reader, writer):
-                    await self._relay(reader, writer)
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await self._greet(reader, writer):
+            await self._relay(reader, writer)
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         while True:

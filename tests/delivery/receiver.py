@@ -4,11 +4,13 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+
+from tests.listening import listening
 
 _TAKEN: Final = {"slack": "ok", "monday": '{"data": {"create_item": {"id": "1"}}}'}
 _LEAD: Final = re.compile(r"Lead \d+")
@@ -67,7 +69,6 @@ class Receiver:
         self.scripts: dict[str, Script] = dict.fromkeys(_TAKEN, obey)
         self.requests: list[Request] = []
         self.port = 0
-        self._connections: set[asyncio.Task[Any]] = set()
 
     @property
     def slack(self) -> list[Request]:
@@ -89,24 +90,12 @@ class Receiver:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Listen on a free port of 127.0.0.1."""
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with listening(self._talk) as self.port:
             yield
-        finally:
-            server.close()
-            for connection in self._connections:
-                connection.cancel()
-            await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            while await self._answered(reader, writer):
-                pass
-        self._connections.discard(task)
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await self._answered(reader, writer):
+            pass
         writer.transport.abort()
 
     async def _answered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

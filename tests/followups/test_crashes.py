@@ -18,6 +18,7 @@ from app.core.settings import Settings
 from app.followups import service
 from app.followups.service import Followups
 from tests.followups.people import DAY, NOON, visitor, written
+from tests.listening import listening
 from tests.processes import Running, eventually, worker
 from tests.simulation.mailbox import Attempt, Mailbox, Stage
 
@@ -59,24 +60,23 @@ async def post(
 ) -> AsyncIterator[Post]:
     """A follow-up that waits for a worker."""
     mailbox = Mailbox(Random(1), clock.now, whims=False)  # noqa: S311  protects nothing
-    port = await mailbox.start()
     chat = await visitor(sql, quiet_since=NOON - DAY)
     async with database.transaction() as session:
         await service.write(
             session, followups, conversation_id=chat, number=1, message=None, author="schedule", now=NOON
         )
-    environment = {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": settings.redis_url,
-        "SMTP_URL": f"smtp://worker:secret@127.0.0.1:{port}",
-        "MAIL_FROM": "NovaHouse <czat@novahouse.example>",
-        "SCHEDULER_ENABLED": "false",
-        "ALERT_LEASE_SECONDS": "3",
-        "ALERT_SEND_SECONDS": "2",
-        "ALERT_SWEEP_SECONDS": "0.2",
-    }
-    yield Post(environment, tmp_path, mailbox, chat)
-    await mailbox.aclose()
+    async with listening(mailbox.talk) as port:
+        environment = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": settings.redis_url,
+            "SMTP_URL": f"smtp://worker:secret@127.0.0.1:{port}",
+            "MAIL_FROM": "NovaHouse <czat@novahouse.example>",
+            "SCHEDULER_ENABLED": "false",
+            "ALERT_LEASE_SECONDS": "3",
+            "ALERT_SEND_SECONDS": "2",
+            "ALERT_SWEEP_SECONDS": "0.2",
+        }
+        yield Post(environment, tmp_path, mailbox, chat)
 
 
 @pytest.mark.parametrize("receipt", [True, False], ids=["with its receipt", "without it"])

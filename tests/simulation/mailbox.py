@@ -8,7 +8,7 @@ import base64
 import email
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email import policy
@@ -20,7 +20,6 @@ from app.core import clock
 REPEAT_MARKS: Final = ("Możliwe powtórzenie", "Possible repeat")
 GREYLISTED: Final = 0.04
 DROPPED: Final = 0.03
-_LIMIT: Final = 1024 * 1024
 
 
 class Mood(StrEnum):
@@ -81,22 +80,6 @@ class Mailbox:
         self._moods: Sequence[Mood] = (Mood.FINE,)
         self._greeted: set[str] = set()
         self._dropped: set[str] = set()
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> int:
-        """Listen; gives the port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_LIMIT)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    async def aclose(self) -> None:
-        """Hang up on everybody."""
-        if self._server is not None:
-            self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
 
     @contextmanager
     def trouble(self, moods: Sequence[Mood]) -> Iterator[None]:
@@ -107,18 +90,9 @@ class Mailbox:
         finally:
             self._moods = (Mood.FINE,)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
-                await self._talk(reader, writer, self._rng.choice(self._moods))
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            self._connections.discard(task)
-            writer.close()
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        await self._talk(reader, writer, self._rng.choice(self._moods))
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, mood: Mood) -> None:
         if mood in {Mood.AWAY, Mood.CUT}:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.stack import History
+from tests.listening import listening
 from tests.processes import eventually
 from tests.simulation.leaps import Leaps
 from tests.simulation.lives import STARTS, Kind, Life, lives, moments
@@ -103,14 +104,14 @@ async def run(*, conversations: int, seed: int, workers: int, often: bool, say: 
     with tempfile.TemporaryDirectory(prefix="novahouse-simulation-") as folder:
         leaps = Leaps(Path(folder) / "ahead")
         mailbox = Mailbox(chance, leaps.now)
-        port = await mailbox.start()
         try:
-            async with stack(Path(folder), leaps, history, workers=workers, mail_port=port, rng=chance) as running:
+            async with (
+                listening(mailbox.talk) as port,
+                stack(Path(folder), leaps, history, workers=workers, mail_port=port, rng=chance) as running,
+            ):
                 await _Simulation(running, leaps, mailbox, summary, plan, chance).live(times, people, say)
         except StuckError as stuck:
             summary.stuck = str(stuck)
-        finally:
-            await mailbox.aclose()
     summary.attempts, summary.turned_away = mailbox.attempts, mailbox.turned_away
     summary.kills, summary.seconds = len(history.killed), time.monotonic() - began
     return summary

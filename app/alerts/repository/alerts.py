@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import func, select, true, tuple_, update
@@ -11,6 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts.models import DeadLetter, OutboundAlert
 from app.core.db import AnyRow
+
+SHOWN: Final = (
+    OutboundAlert.id,
+    OutboundAlert.event,
+    OutboundAlert.channel,
+    OutboundAlert.subject_id,
+    OutboundAlert.state,
+    OutboundAlert.attempts,
+    OutboundAlert.ambiguous_since.is_not(None).label("possible_repeat"),
+    OutboundAlert.last_outcome,
+    OutboundAlert.last_error,
+    OutboundAlert.next_attempt_at,
+    OutboundAlert.created_at,
+    OutboundAlert.delivered_at,
+)
+"""What operators see of an alert, in lists and alone."""
 
 
 async def insert_new(session: AsyncSession, *, rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -62,20 +78,7 @@ async def page(
     key = tuple_(OutboundAlert.created_at, OutboundAlert.id)
     return (
         await session.execute(
-            select(
-                OutboundAlert.id,
-                OutboundAlert.event,
-                OutboundAlert.channel,
-                OutboundAlert.subject_id,
-                OutboundAlert.state,
-                OutboundAlert.attempts,
-                OutboundAlert.ambiguous_since.is_not(None).label("possible_repeat"),
-                OutboundAlert.last_outcome,
-                OutboundAlert.last_error,
-                OutboundAlert.next_attempt_at,
-                OutboundAlert.created_at,
-                OutboundAlert.delivered_at,
-            )
+            select(*SHOWN)
             .where(
                 OutboundAlert.channel == channel if channel else true(),
                 OutboundAlert.state == state if state else true(),

@@ -9,6 +9,7 @@ from sqlalchemy import Select, case, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts.models import DeadLetter, DeliveryAttempt, OutboundAlert
+from app.alerts.repository.alerts import SHOWN
 from app.core.db import AnyRow
 
 ATTEMPTS_SHOWN: Final = 100
@@ -19,18 +20,7 @@ async def alert(session: AsyncSession, alert_id: UUID) -> AnyRow | None:
     return (
         await session.execute(
             select(
-                OutboundAlert.id,
-                OutboundAlert.event,
-                OutboundAlert.channel,
-                OutboundAlert.subject_id,
-                OutboundAlert.state,
-                OutboundAlert.attempts,
-                OutboundAlert.ambiguous_since.is_not(None).label("possible_repeat"),
-                OutboundAlert.last_outcome,
-                OutboundAlert.last_error,
-                OutboundAlert.next_attempt_at,
-                OutboundAlert.created_at,
-                OutboundAlert.delivered_at,
+                *SHOWN,
                 OutboundAlert.request_id,
                 OutboundAlert.trace_id,
                 DeadLetter.id.label("dead_letter_id"),
