@@ -233,10 +233,8 @@ class _Simulation:
 
         ambush = (stage, strike)
         self._mailbox.ambushes.append(ambush)
-        try:
-            async with asyncio.timeout(AMBUSH_SECONDS):
-                await fell
-        except TimeoutError:
+        await asyncio.wait([fell], timeout=AMBUSH_SECONDS)
+        if not fell.done():
             self._mailbox.ambushes.remove(ambush)
             self._running.kill(self._rng.choice(self._running.workers).name)
 
