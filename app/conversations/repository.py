@@ -26,7 +26,7 @@ FACTS = ("area_m2", "package", "city", "budget_pln", "name", "phone", "email", "
 
 _READ_TURN = text(
     f"""
-    SELECT c.id, c.locale, c.language, c.state, c.memory, c.last_seq, c.visitor_messages,
+    SELECT c.id, c.xmin AS version, c.locale, c.language, c.state, c.memory, c.last_seq, c.visitor_messages,
            c.rodo_consent, c.marketing_consent, {", ".join(f"c.{name}" for name in FACTS)},
            m.seq AS replayed_seq
     FROM chat_conversations c
@@ -42,10 +42,8 @@ _WRITE_TURN = text(
             {", ".join(f"{name} = :{name}" for name in FACTS)},
             language = :language, memory = CAST(:memory AS jsonb), last_seq = :last_seq,
             visitor_messages = visitor_messages + 1, last_message_at = :at
-        WHERE id = :id AND last_seq = :read_seq
-            AND rodo_consent IS NOT DISTINCT FROM :read_rodo
-            AND marketing_consent IS NOT DISTINCT FROM :read_marketing
-        RETURNING id
+        WHERE id = :id AND xmin = CAST(:version AS xid)
+        RETURNING id, xmin AS version
     )
     INSERT INTO chat_messages
         (conversation_id, seq, id, client_message_id, role, type, text, data, quick_replies, outcome, created_at)
@@ -53,7 +51,7 @@ _WRITE_TURN = text(
     FROM turn, jsonb_to_recordset(CAST(:messages AS jsonb)) AS m (
         seq integer, id uuid, client_message_id text, role text, type text, text text, data jsonb,
         quick_replies jsonb, outcome jsonb)
-    RETURNING seq
+    RETURNING (SELECT version FROM turn)
     """  # noqa: S608  the names are constants of this module
 )
 
@@ -83,43 +81,56 @@ async def read_turn(
 def turn_values(
     *,
     conversation_id: UUID,
+    version: int,
     read_seq: int,
     at: datetime,
     facts: Mapping[str, Any],
     language: str,
-    read_rodo: bool | None,
-    read_marketing: bool | None,
     memory: Mapping[str, Any],
     messages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The parameters of `write_turn` and `write_turn_in`. `read_…` is what the turn was computed from."""
+    """The parameters of `write_turn` and `write_turn_in`. The turn was computed from the row in this `version`."""
     return {
         **facts,
         "id": conversation_id,
-        "read_seq": read_seq,
+        "version": version,
         "last_seq": read_seq + len(messages),
         "at": at,
         "language": language,
-        "read_rodo": read_rodo,
-        "read_marketing": read_marketing,
         "memory": orjson.dumps(memory).decode(),
         "messages": orjson.dumps(messages).decode(),
     }
 
 
-async def write_turn(connection: asyncpg.Connection, values: Mapping[str, Any]) -> bool:
-    """Write a whole turn in one statement that is its own transaction.
+def row_after(row: Mapping[str, Any], values: Mapping[str, Any], *, version: int) -> dict[str, Any]:
+    """What `read_turn` would give for the row that `write_turn` made of `row`, in the version that it gave."""
+    return {
+        **row,
+        **{name: values[name] for name in (*FACTS, "language", "last_seq")},
+        "memory": orjson.loads(values["memory"]),
+        "visitor_messages": row["visitor_messages"] + 1,
+        "version": version,
+    }
 
-    False, and nothing written, when another turn or a decision about a consent came in between. A turn never writes
-    consents: `consents.decide` does.
+
+async def write_turn(connection: asyncpg.Connection, values: Mapping[str, Any]) -> int | None:
+    """Write a whole turn in one statement that is its own transaction; gives the row's version after it.
+
+    None, and nothing written, when anything else changed the row in between: another turn, a decision about a consent,
+    an erasure; and when the message is stored already, which only who did not read the row can meet. A turn never
+    writes consents: `consents.decide` does.
     """
-    return bool(
-        await connection.fetch(WRITE_TURN_SQL, *(values[name] for name in _WRITE_TURN_ORDER), timeout=TURN_SECONDS)
-    )
+    try:
+        version: int | None = await connection.fetchval(
+            WRITE_TURN_SQL, *(values[name] for name in _WRITE_TURN_ORDER), timeout=TURN_SECONDS
+        )
+    except asyncpg.UniqueViolationError:
+        return None
+    return version
 
 
 async def write_turn_in(session: AsyncSession, values: Mapping[str, Any]) -> bool:
-    """The same in the caller's transaction, for a turn that changes more than the chat."""
+    """The same in the caller's transaction, for a turn that changes more than the chat; whether it was written."""
     return bool((await session.execute(_WRITE_TURN, dict(values))).all())
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -14,6 +14,7 @@ from app.consent.service import Origin, Texts
 from app.conversations import consents, repository, turns
 from app.conversations.consents import Reach
 from app.conversations.notice import privacy_notice
+from app.conversations.recent import Recent
 from app.core import clock
 from app.core.db import Database
 from app.core.errors import ConflictError, InvalidError, UnauthenticatedError, UnavailableError
@@ -62,6 +63,7 @@ class Chat:
     engine: Engine
     texts: Texts
     reach: Reach
+    recent: Recent = field(default_factory=Recent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,13 @@ async def say(
     Raises SessionUnknownError, MessageIdReusedError, ConversationFullError; UnavailableError when other messages of
     the same conversation keep coming in between.
     """
+    remembered = chat.recent.take(token_hash)
     for _ in range(_MAX_RACES):
         async with chat.database.driver() as connection:
-            row = await repository.read_turn(connection, token_hash=token_hash, client_message_id=client_message_id)
+            row = remembered or await repository.read_turn(
+                connection, token_hash=token_hash, client_message_id=client_message_id
+            )
+            remembered = None
             if row is None:
                 raise SessionUnknownError
             if row["replayed_seq"] is None:
@@ -163,9 +169,11 @@ async def say(
                     chat.engine, chat.texts, row, text=text, client_message_id=client_message_id, at=clock.now()
                 )
                 if turn.stays_in_chat:
-                    if await repository.write_turn(connection, turn.values):
-                        return Said(turn.body, replayed=False)
-                    continue
+                    version = await repository.write_turn(connection, turn.values)
+                    if version is None:
+                        continue
+                    chat.recent.keep(token_hash, repository.row_after(row, turn.values, version=version))
+                    return Said(turn.body, replayed=False)
         if row["replayed_seq"] is not None:
             return await _replay(chat, row, text=text)
         if await _write_with_effects(chat, turn, origin):

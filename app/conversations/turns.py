@@ -107,12 +107,11 @@ def take(
         new_address=facts["email"] not in {None, row["email"]},
         values=repository.turn_values(
             conversation_id=row["id"],
+            version=row["version"],
             read_seq=row["last_seq"],
             at=at,
             facts=facts,
             language=answer.language,
-            read_rodo=row["rodo_consent"],
-            read_marketing=row["marketing_consent"],
             memory={"engine": answer.memory, "shown": shown | _shown_now(answer, texts)},
             messages=[visitor, *replies],
         ),
