@@ -104,8 +104,9 @@ async def test_a_row_that_somebody_else_wrote_is_read_again(
     fresh = chat.recent.take(hash_token(token))
     assert fresh is not None
     assert (turn["context"]["area_m2"], turn["context"]["package"]) == (50, "premium")
-    assert fresh["state"] == await sql.fetchval("SELECT state FROM chat_conversations WHERE id = $1", stale["id"])
-    assert turn["context"]["consent_contact"] is fresh["rodo_consent"]
+    known = await sql.fetchrow("SELECT state, rodo_consent FROM chat_conversations WHERE id = $1", stale["id"])
+    assert known is not None
+    assert (fresh["state"], turn["context"]["consent_contact"]) == tuple(known)
 
 
 async def test_a_conversation_that_is_gone_is_unknown_at_once(app: FastAPI, client: httpx.AsyncClient) -> None:
