@@ -1,6 +1,7 @@
 """Who gets in: limits, a bound on requests at once, a size and a time for each. Pure ASGI, before a body is read."""
 
 import asyncio
+import math
 from contextlib import suppress
 from typing import Final
 
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.web.client import Callers
+from app.web.deadlines import Deadlines
 from app.web.enforcement import Enforcement, LimitedError
 from app.web.problems import problem_response, too_large
 from app.web.ratelimit import Rule
@@ -56,6 +58,7 @@ class AdmissionMiddleware:
         self._request_seconds = request_seconds
         self._inside = 0
         self._exempt_inside = 0
+        self._deadlines = Deadlines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -147,24 +150,26 @@ class AdmissionMiddleware:
                 raise HTTPException(413)
             if receiving and not message.get("more_body", False):
                 receiving = False
-                if not answered and not timer.expired():
-                    timer.reschedule(began + self._request_seconds)
+                if not answered:
+                    deadline.at = began + self._request_seconds
             return message
 
         async def send_watched(message: Message) -> None:
             nonlocal answered
             if not answered:
                 answered = True
-                if not timer.expired():
-                    timer.reschedule(None)
+                deadline.at = math.inf
             await send(message)
 
+        deadline = self._deadlines.set(began + (self._receive_seconds if receiving else self._request_seconds))
         try:
-            async with asyncio.timeout(self._receive_seconds if receiving else self._request_seconds) as timer:
-                await self._app(scope, receive_watched, send_watched)
-        except TimeoutError:
-            if not timer.expired() or answered:
+            await self._app(scope, receive_watched, send_watched)
+        except asyncio.CancelledError:
+            if not deadline.passed():
                 raise
+        finally:
+            self._deadlines.lift(deadline)
+        if deadline.over and not answered:
             await (_body_late() if receiving else _answer_late())(scope, receive, send)
 
 
