@@ -20,7 +20,7 @@ from tests.processes import api, eventually, free_port, running, worker
 from tests.talk import capture_lead, open_session, say
 
 PATH = "/slack/services/T0/B0/X"
-FROZEN_SECONDS = 8
+FROZEN_SECONDS = 4
 """Two are meant; a busy machine may take longer, and without a bound of ours it would be thirty."""
 
 

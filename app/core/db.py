@@ -18,6 +18,8 @@ POOL_TIMEOUT_SECONDS = 2.0
 DRIVER_TIMEOUT_SECONDS = 1.0
 """To connect, and to give back a connection whose server fell silent: the queue before them is fair, nothing waits."""
 CLOSE_TIMEOUT_SECONDS = 2.0
+SILENT_SECONDS = 1.0
+"""For how long after a statement that was not answered in time those in the queue are not sent after it."""
 STATEMENT_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 
@@ -182,6 +184,7 @@ class Database:
         self._drivers_ready = False
         # the pool hands a free connection to whoever comes, past those who wait; this queue is fair
         self._turn = asyncio.Semaphore(pool_size)
+        self._silent_until = 0.0
 
     async def _meet(self) -> None:
         """Learn once what is at the other end."""
@@ -219,7 +222,11 @@ class Database:
 
         Only for the two hot paths, a turn of the chat and the delivery of an alert, where a Core statement costs more
         than everything else (docs/decisions/0004-hot-path.md). A jsonb value goes in as text and comes out as Python.
+
+        Raises TimeoutError when no connection is free in time, and to everybody in the queue once the server has left a
+        statement unanswered: each in turn would wait in vain as long.
         """
+        loop = asyncio.get_running_loop()
         if not self._drivers_ready:
             await self._meet()
             await self._drivers  # opens no connection yet, hence never waits
@@ -227,11 +234,21 @@ class Database:
         if self._turn.locked():
             async with asyncio.timeout(POOL_TIMEOUT_SECONDS):
                 await self._turn.acquire()
+            if loop.time() < self._silent_until:
+                self._turn.release()
+                raise TimeoutError
         else:
             await self._turn.acquire()
         try:
             async with self._drivers.acquire(timeout=DRIVER_TIMEOUT_SECONDS) as connection:
-                yield cast("asyncpg.Connection", connection)
+                try:
+                    yield cast("asyncpg.Connection", connection)
+                except TimeoutError:
+                    connection.terminate()  # else giving it back waits for its server too
+                    raise
+        except TimeoutError:
+            self._silent_until = loop.time() + SILENT_SECONDS
+            raise
         finally:
             self._turn.release()
 

@@ -18,6 +18,8 @@ _HASH_USE: Final = "client address"
 _HASH_BYTES: Final = 8
 _REMEMBERED: Final = 4096
 _IPV6_PREFIX: Final = 64
+_IPV6_SITE: Final = 48
+"""What providers hand to one customer at most: 65,536 networks of the size that stands for one client."""
 _MAX_HOP: Final = 64
 _MAX_PORT_DIGITS: Final = 5
 _UNKNOWN: Final = b"unknown"
@@ -36,6 +38,8 @@ class Client:
     """The IP address; None when nobody we trust gave a readable one."""
     hashed: str
     """A keyed hash of the address, of IPv6 its /64; the same for all unreadable ones. For logs and limits."""
+    site: str = ""
+    """A keyed hash of an IPv6 address's /48; empty for others."""
 
 
 def parse_address(text: str) -> Address | None:
@@ -128,8 +132,10 @@ class Callers:
         address = parse_address(host or "")
         if address is None:
             return Client(None, self._hash(_UNKNOWN))
-        bucket = address.packed if isinstance(address, IPv4Address) else address.packed[: _IPV6_PREFIX // 8]
-        return Client(str(address), self._hash(bucket))
+        if isinstance(address, IPv4Address):
+            return Client(str(address), self._hash(address.packed))
+        network, site = address.packed[: _IPV6_PREFIX // 8], address.packed[: _IPV6_SITE // 8]
+        return Client(str(address), self._hash(network), self._hash(site))
 
     def _hash(self, data: bytes) -> str:
         return self._keys.digest(_HASH_USE, data)[:_HASH_BYTES].hex()

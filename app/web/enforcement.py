@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from app.core.db import DATABASE_ERRORS
-from app.web.ratelimit import Rule, Table, credential, limiter
+from app.web.ratelimit import Rule, Table, credential, limiter, site
 from app.web.windows import Check, MemoryWindows, SharedWindows, Verdict, Windows
 
 REFRESH_SECONDS: Final = 2.0
@@ -74,7 +74,9 @@ class Enforcement:
         Raises LimitedError when it does not fit. Answers within CHECK_SECONDS, whatever Redis does.
         """
         keyed = bool(rule.keyed) and self._works(credential(request))
-        windows, policies = (rule.keyed, rule.keyed_header) if keyed else (rule.windows, rule.header)
+        windows, policies = rule.windows, rule.site_header if site(request) else rule.header
+        if keyed:
+            windows, policies = rule.keyed, rule.keyed_header
         checks = [check for window in windows if (check := window.check(request)) is not None]
         verdict = self._windows.refused_lately(checks) or await self._windows.acquire(checks)
         broken = verdict.broken

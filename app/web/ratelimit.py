@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final, TypeVar, cast
 
@@ -30,6 +30,10 @@ EXEMPT: Final = {
 OPERATOR_SCHEME: Final = "apiKey"
 UNMATCHED: Final = "unmatched"
 """The name under which requests count that reach no route: unknown paths and wrong methods."""
+
+SITE_FACTOR: Final = 16
+"""How many clients' worth an IPv6 /48 may send: it is one customer's, who may have any number of /64."""
+SITE: Final = "-site"
 
 _values: ContextVar[Mapping[str, str]] = ContextVar("rate_limits")
 _PARAMETER: Final = re.compile(r"\{[^}]+\}")
@@ -63,6 +67,12 @@ def client(request: Request) -> str:
     """Who calls, as a keyed hash: the address, or the /64 of an IPv6 one."""
     caller: Client = request.scope[SCOPE_KEY]
     return caller.hashed
+
+
+def site(request: Request) -> str:
+    """The /48 of an IPv6 address, as a keyed hash; empty for IPv4."""
+    caller: Client = request.scope[SCOPE_KEY]
+    return caller.site
 
 
 def credential(request: Request) -> str:
@@ -109,7 +119,7 @@ class Declarations(Limiter):
 
     def setting_of(self, policy: str) -> str:
         """The limit that operators know, for a policy's name in headers."""
-        name = policy.partition("/")[0]
+        name = policy.partition("/")[0].removesuffix(SITE)
         return self._settings.get(name, name)
 
     def limits_of(self, endpoint: Callable[..., Any] | None) -> list[Limit]:
@@ -183,10 +193,14 @@ class Rule:
     exempt: bool = False
     header: str = field(init=False)
     """The value of `RateLimit-Policy`."""
+    site_header: str = field(init=False)
+    """The same for who has a site, whose limits hold too."""
     keyed_header: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "header", _policy_header(self.windows))
+        own = [window for window in self.windows if window.key_of is not site]
+        object.__setattr__(self, "header", _policy_header(own))
+        object.__setattr__(self, "site_header", _policy_header(self.windows))
         object.__setattr__(self, "keyed_header", _policy_header(self.keyed))
 
 
@@ -251,16 +265,18 @@ def _windows(scope: str, limits: Iterable[Limit]) -> tuple[Window, ...]:
         item, key_of = limit.limit, cast("Callable[[Request], str]", limit.key_func)
         name = str(limit.error_message)
         taken = sum(window.policy.partition("/")[0] == name for window in windows)
-        windows.append(
-            Window(
-                declared=limit,
-                policy=f"{name}/{taken + 1}" if taken else name,
-                limit=item.amount,
-                length=item.get_expiry(),
-                key_of=key_of,
-                tail=item.key_for("", f"{limit.scope or scope}").removeprefix("LIMITER/"),
-            )
+        window = Window(
+            declared=limit,
+            policy=f"{name}/{taken + 1}" if taken else name,
+            limit=item.amount,
+            length=item.get_expiry(),
+            key_of=key_of,
+            tail=item.key_for("", f"{limit.scope or scope}").removeprefix("LIMITER/"),
         )
+        windows.append(window)
+        if key_of is client:
+            policy, tail = window.policy.replace(name, name + SITE, 1), f"{window.tail}/{SITE}"
+            windows.append(replace(window, policy=policy, limit=window.limit * SITE_FACTOR, key_of=site, tail=tail))
     return tuple(windows)
 
 

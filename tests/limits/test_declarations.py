@@ -98,7 +98,7 @@ def test_every_exemption_is_of_a_route_that_exists(app: FastAPI) -> None:
 def test_the_chat_is_limited_by_visitor_and_by_conversation(app: FastAPI) -> None:
     table = Table(app.routes, VALUES)
     said = table.rule({"method": "POST", "path": "/v1/chat/messages"})
-    assert {window.policy for window in said.windows} == {"chat", "chat-conversation"}
+    assert {window.policy for window in said.windows} == {"chat", "chat-site", "chat-conversation"}
     assert table.rule({"method": "POST", "path": "/v1/chat/messages/"}) is table.unmatched
     assert table.rule({"method": "PUT", "path": "/v1/chat/messages"}) is table.unmatched
     one_click = table.rule({"method": "POST", "path": "/u/token"})

@@ -9,6 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
+from app.web.ratelimit import SITE_FACTOR
 from tests.conftest import OPERATOR
 from tests.limits.conftest import BEHIND_A_PROXY, SMALL, from_address, left, sample
 from tests.processes import api, eventually, running
@@ -136,6 +137,18 @@ async def test_who_counts_as_one_client(small: httpx.AsyncClient, first: str, se
     before = left(await small.get("/v1/packages", headers=from_address(first)), "api-minute")
     after = left(await small.get("/v1/packages", headers=from_address(second)), "api-minute")
     assert after == (before - 1 if same else before)
+
+
+async def test_a_customer_with_many_ipv6_networks_is_limited_as_one(small: httpx.AsyncClient) -> None:
+    async def status(site: int, network: int) -> int:
+        sender = from_address(f"2001:db8:{site:x}:{network:x}::1")
+        return (await small.get("/v1/packages", headers=sender)).status_code
+
+    answers = [await status(1, network) for network in range(API * SITE_FACTOR + 2)]
+    assert answers == [200] * (API * SITE_FACTOR) + [429] * 2
+    assert await status(2, 0) == 200
+    told = await small.get("/v1/packages", headers=from_address("2001:db8:3::1"))
+    assert f'"api-minute-site";q={API * SITE_FACTOR};w=60' in told.headers["RateLimit-Policy"]
 
 
 @pytest.mark.parametrize(
