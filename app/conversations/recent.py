@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-SIZE: Final = 1_000
+SIZE: Final = 4_000
 """Conversations that are remembered; the one written longest ago goes first."""
 SECONDS: Final = 60.0
 """For how long after its last message. What is remembered is personal data, and nobody pauses so long in mid-talk."""

@@ -102,7 +102,7 @@ def test_the_chat_is_limited_by_visitor_and_by_conversation(app: FastAPI) -> Non
     assert table.rule({"method": "POST", "path": "/v1/chat/messages/"}) is table.unmatched
     assert table.rule({"method": "PUT", "path": "/v1/chat/messages"}) is table.unmatched
     one_click = table.rule({"method": "POST", "path": "/u/token"})
-    assert [window.policy for window in one_click.windows] == ["bulk"]
+    assert [window.policy for window in one_click.windows] == ["bulk", "bulk-site"]
 
 
 @pytest.mark.parametrize(
