@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from app.core.db import DATABASE_ERRORS
 from app.core.errors import (
     AppError,
     ConflictError,
@@ -54,7 +55,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    for database_error in (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    for database_error in DATABASE_ERRORS:
         app.add_exception_handler(database_error, _database_error)
 
 
@@ -144,6 +145,7 @@ _OUTAGES = (
     asyncpg.TooManyConnectionsError,
     asyncpg.QueryCanceledError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
 )
 
 
