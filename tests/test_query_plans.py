@@ -114,7 +114,7 @@ QUERIES: dict[str, Query] = {
     "lock by token": lambda s: conversations.lock_by_token(s, b"x"),
     "lock conversations": lambda s: conversations.lock(s, [_id(), uuid4()]),
     "consents of a lead": lambda s: leads.set_consents(s, _id(), rodo=True, marketing=None),
-    "resume": lambda s: rounds.resume(s, conversation_id=_id(), event="lead.captured", reasons=["consent_refused"]),
+    "resume": lambda s: rounds.resume(s, conversation_id=_id(), events=["lead.captured"], reasons=["consent_refused"]),
     "ask to unsubscribe": lambda s: unsubscribes.ask(s, address="a@b.pl", address_hmac=b"x", key_id="x"),
     "next to unsubscribe": unsubscribes.next_request,
     "who has this address": lambda s: unsubscribes.with_address(s, "a@b.pl", granted_until=None, limit=20),

@@ -24,7 +24,7 @@ from app.followups.calendar import Hours
 from app.followups.mail_repository import FOLLOWUP_DUE
 from app.followups.sending import Dropped, Later, Ready
 from app.leads import repository as leads
-from app.leads.service import LEAD_CAPTURED
+from app.leads.service import LEAD_CAPTURED, LEAD_HOT
 from app.privacy import proof as proofs
 from app.privacy.opt_in import PROOF_EVENT
 from worker.channels.base import Envelope, LeadAlert, Message, PersonalMail
@@ -33,8 +33,9 @@ from worker.notices import notice
 from worker.personal import deletion, proof_mail
 
 MAX_WORDS: Final = 500
-GUARDED: Final[Mapping[str, Purpose]] = {LEAD_CAPTURED: "rodo", FOLLOWUP_DUE: "marketing_email"}
+GUARDED: Final[Mapping[str, Purpose]] = {LEAD_CAPTURED: "rodo", LEAD_HOT: "rodo", FOLLOWUP_DUE: "marketing_email"}
 """Events about people who have a say, and the purpose that each needs."""
+ABOUT_LEADS: Final = frozenset(event for event, purpose in GUARDED.items() if purpose == "rodo")
 
 PROOF_PATIENCE: Final = timedelta(minutes=10)
 """How long a proof waits whose address has had its share of mails; until its request lapses."""
@@ -73,7 +74,7 @@ class Messages:
     async def write(self, claimed: Iterable[Claimed]) -> dict[UUID, Message | Refusal]:
         """A message or a refusal for each alert, by its id. Raises what the database raises."""
         claimed = list(claimed)
-        captured = [alert for alert in claimed if alert.event == LEAD_CAPTURED]
+        leads_told = [alert for alert in claimed if alert.event in ABOUT_LEADS]
         noticed = [alert for alert in claimed if alert.event.startswith("notice.")]
         proving = [alert for alert in claimed if alert.event == PROOF_EVENT]
         erased = [alert for alert in claimed if alert.event == LEAD_ERASED]
@@ -81,11 +82,11 @@ class Messages:
         written: dict[UUID, Message | Refusal] = {
             alert.id: Refusal("unknown_event", failed=True)
             for alert in claimed
-            if alert not in (*captured, *noticed, *proving, *erased, *followed)
+            if alert not in (*leads_told, *noticed, *proving, *erased, *followed)
         }
-        if captured:
+        if leads_told:
             async with self._database.driver() as connection:
-                written |= await self._about_leads(connection, captured)
+                written |= await self._about_leads(connection, leads_told)
         if noticed:
             async with self._database.transaction() as session:
                 written |= await self._notices(session, noticed)
@@ -205,6 +206,8 @@ class Messages:
             quote_pln=self._estimate(lead, now),
             consent_marketing=bool(lead["marketing_consent"]),
             last_words=last_words[:MAX_WORDS],
+            hot=alert.event == LEAD_HOT,
+            call_within_hours=self._engine.call_within_hours(lead["score"]),
         )
 
     def _estimate(self, lead: asyncpg.Record, now: datetime) -> Decimal | None:

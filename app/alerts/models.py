@@ -38,7 +38,7 @@ class OutboundAlert(Base):
     """What happened, for example `lead.captured`."""
     channel: Mapped[str] = mapped_column(Text)
     subject_id: Mapped[UUID]
-    """The row the event is about: the lead of `lead.captured`, the notice of `notice.*`."""
+    """The row the event is about: the lead of `lead.captured` and `lead.hot`, the notice of `notice.*`."""
     conversation_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("chat_conversations.id", ondelete="SET NULL"), index=True
     )

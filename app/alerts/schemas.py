@@ -51,7 +51,7 @@ class AlertOut(BaseModel):
     id: UUID
     event: str = Field(examples=["lead.captured"])
     channel: ChannelName
-    subject_id: UUID = Field(description="The lead of `lead.captured`, the notice of `notice.*`.")
+    subject_id: UUID = Field(description="The lead of `lead.captured` and `lead.hot`, the notice of `notice.*`.")
     state: AlertState = Field(description="`retrying`: a dead letter that waits for its turn.")
     attempts: int
     possible_repeat: bool = Field(description="An attempt may have arrived without our hearing of it.")

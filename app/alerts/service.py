@@ -110,10 +110,10 @@ def _has_a_copy(row: AnyRow) -> bool:
     return arrived and row.channel in COPYING_CHANNELS and row.event != LEAD_ERASED
 
 
-async def resume(session: AsyncSession, *, event: str, conversation_id: UUID) -> None:
+async def resume(session: AsyncSession, *, events: Sequence[str], conversation_id: UUID) -> None:
     """Let alerts that only a missing consent had ended wait again, and ring for them once this commits."""
     channels = await rounds.resume(
-        session, conversation_id=conversation_id, event=event, reasons=("consent_refused", "consent_missing")
+        session, conversation_id=conversation_id, events=events, reasons=("consent_refused", "consent_missing")
     )
     ring_when_committed(session, channels)
 

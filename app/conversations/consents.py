@@ -37,11 +37,13 @@ class Reach:
 
     keys: KeyRing
     alert_channels: tuple[str, ...]
+    hot_score: int
+    """From this score a lead is hot, 0 to 100."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The reach that the environment describes."""
-        return cls(KeyRing.of(settings), settings.alert_channels)
+        return cls(KeyRing.of(settings), settings.alert_channels, settings.high_score_lead_threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ async def decide(
         rodo=standing.rodo,
         marketing=standing.marketing,
         channels=reach.alert_channels,
+        hot_score=reach.hot_score,
     )
     if not granted:
         await alerts.cancel(session, conversation_ids=[conversation_id], events=ENDS[purpose], reason="consent_refused")

@@ -166,7 +166,13 @@ async def say(
                 if row["last_seq"] >= MAX_SEQ:
                     raise ConversationFullError
                 turn = turns.take(
-                    chat.engine, chat.texts, row, text=text, client_message_id=client_message_id, at=clock.now()
+                    chat.engine,
+                    chat.texts,
+                    row,
+                    text=text,
+                    client_message_id=client_message_id,
+                    at=clock.now(),
+                    hot_score=chat.reach.hot_score,
                 )
                 if turn.stays_in_chat:
                     version = await repository.write_turn(connection, turn.values)
@@ -203,7 +209,11 @@ async def _write_with_effects(chat: Chat, turn: turns.Turn, origin: Origin | Non
             await consents.look_at_address(session, turn.conversation_id)
         if facts is not None:
             await leads.capture(
-                session, conversation_id=turn.conversation_id, facts=facts, channels=chat.reach.alert_channels
+                session,
+                conversation_id=turn.conversation_id,
+                facts=facts,
+                channels=chat.reach.alert_channels,
+                hot_score=chat.reach.hot_score,
             )
     return True
 

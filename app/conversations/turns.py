@@ -28,7 +28,7 @@ class Turn:
     seen: Mapping[str, Seen]
     """The consent texts that stood in the chat before this message, by purpose."""
     lead_facts: LeadFacts | None
-    """What the lead has to say now; None when there is no contact data or nothing about it changed."""
+    """What the lead has to say now; None without contact data, or when nothing changed and it is not hot only now."""
     new_address: bool
     """The conversation has another e-mail address than before."""
     values: dict[str, Any]
@@ -42,9 +42,19 @@ class Turn:
 
 
 def take(
-    engine: Engine, texts: Texts, row: Mapping[str, Any], *, text: str, client_message_id: str | None, at: datetime
+    engine: Engine,
+    texts: Texts,
+    row: Mapping[str, Any],
+    *,
+    text: str,
+    client_message_id: str | None,
+    at: datetime,
+    hot_score: int,
 ) -> Turn:
-    """Answer `text` in the conversation that `row` (of `repository.read_turn`) describes."""
+    """Answer `text` in the conversation that `row` (of `repository.read_turn`) describes.
+
+    A message that only makes the lead hot, by being one more, changes the lead too.
+    """
     before = slots(row)
     memory = row["memory"]
     shown = memory.get("shown", {})
@@ -89,7 +99,10 @@ def take(
         }
         for offset, reply in enumerate(answer.replies, start=1)
     ]
-    changed = answer.slots != before or bool(answer.decisions)
+    spoken = row["visitor_messages"]
+    score = engine.score(answer.slots, messages=spoken + 1)
+    warmed = engine.score(before, messages=spoken) < hot_score <= score
+    changed = answer.slots != before or bool(answer.decisions) or warmed
     return Turn(
         conversation_id=row["id"],
         message_seq=seq,
@@ -97,7 +110,7 @@ def take(
         seen={purpose: Seen(*seen) for purpose, seen in shown.items()},
         lead_facts=LeadFacts(
             language=answer.language,
-            score=engine.score(answer.slots, messages=row["visitor_messages"] + 1),
+            score=score,
             rodo_consent=rodo,
             marketing_consent=marketing,
             **facts,

@@ -188,6 +188,8 @@ class Settings(BaseSettings):
     followup_opens: Annotated[int, Field(ge=0, le=22)] = 9
     followup_closes: Annotated[int, Field(ge=1, le=24)] = 20
 
+    high_score_lead_threshold: Annotated[int, Field(ge=0, le=100)] = 80
+
     knowledge_dir: Annotated[Path | None, BeforeValidator(_blank_is_absent)] = None
     knowledge_check_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
 

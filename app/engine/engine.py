@@ -121,6 +121,10 @@ class Engine:
         """How promising the lead is, 0 to 100."""
         return scoring.score(slots, messages=messages)
 
+    def call_within_hours(self, score: int) -> int | None:
+        """How soon somebody should call a lead with this score; None when there is no hurry."""
+        return scoring.call_within_hours(score)
+
     def answer(self, turn: Turn) -> Answer:
         """The reply to one message. Never raises for any text, and always says something."""
         mind = self._mind

@@ -10,6 +10,13 @@ CALL_WITHIN_DAY = 50
 """From this score a lead is called within 24 hours."""
 
 
+def call_within_hours(points: int) -> int | None:
+    """How soon to call a lead with so many points; None when there is no hurry."""
+    if points >= CALL_WITHIN_HOUR:
+        return 1
+    return 24 if points >= CALL_WITHIN_DAY else None
+
+
 def score(slots: Slots, *, messages: int) -> int:
     """Points for each thing known, plus one for every message of the visitor up to ten; never outside 0-100."""
     known = sum(points for field, points in _POINTS.items() if getattr(slots, field) is not None)

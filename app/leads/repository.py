@@ -51,16 +51,16 @@ async def get(session: AsyncSession, lead_id: UUID) -> AnyRow | None:
 
 async def set_consents(
     session: AsyncSession, conversation_id: UUID, *, rodo: bool | None, marketing: bool | None
-) -> UUID | None:
-    """Repeat the current answers of the lead's conversation; gives the lead's id, None where there is no lead."""
+) -> AnyRow | None:
+    """Repeat the current answers of the lead's conversation; gives the lead's id and score, None without a lead."""
     updated = await session.execute(
         update(Lead)
         .where(Lead.conversation_id == conversation_id)
         .values(rodo_consent=rodo, marketing_consent=marketing, updated_at=func.now())
-        .returning(Lead.id),
+        .returning(Lead.id, Lead.score),
         execution_options={"synchronize_session": False},
     )
-    return updated.scalar_one_or_none()
+    return updated.one_or_none()
 
 
 MANY_SQL: Final = """

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,7 +15,10 @@ from app.core.errors import NotFoundError
 from app.leads import repository
 from app.operations import service as journal
 
-LEAD_CAPTURED = "lead.captured"
+LEAD_CAPTURED: Final = "lead.captured"
+LEAD_HOT: Final = "lead.hot"
+HOT_CHANNELS: Final = ("slack",)
+"""Where somebody looks at once. On a board it would be a second item of the same lead."""
 
 
 class LeadNotFoundError(NotFoundError):
@@ -42,15 +46,24 @@ class LeadFacts:
     marketing_consent: bool | None
 
 
-async def capture(session: AsyncSession, *, conversation_id: UUID, facts: LeadFacts, channels: Sequence[str]) -> UUID:
+async def capture(
+    session: AsyncSession, *, conversation_id: UUID, facts: LeadFacts, channels: Sequence[str], hot_score: int
+) -> UUID:
     """Make or refresh the conversation's lead and, once its visitor agreed to be contacted, alert sales.
 
-    Both happen in the caller's transaction. The alert is recorded once in a lead's life, however often this runs.
+    Both happen in the caller's transaction. Each alert is recorded once in a lead's life, however often this runs:
+    that there is a lead, and that its score has reached `hot_score`.
     """
     values = {name: getattr(facts, name) for name in LeadFacts.__slots__}
     lead_id = await repository.upsert(session, conversation_id=conversation_id, values=values)
     if facts.rodo_consent:
-        await _alert_sales(session, lead_id, conversation_id=conversation_id, channels=channels)
+        await _alert_sales(
+            session,
+            lead_id,
+            conversation_id=conversation_id,
+            channels=channels,
+            hot=facts.score >= hot_score,
+        )
     return lead_id
 
 
@@ -61,21 +74,26 @@ async def follow_consents(
     rodo: bool | None,
     marketing: bool | None,
     channels: Sequence[str],
+    hot_score: int,
 ) -> None:
     """Repeat the conversation's answers on its lead, where there is one, and alert sales as `capture` does.
 
     Alerts that a withdrawal had ended before they were sent wait again.
     """
-    lead_id = await repository.set_consents(session, conversation_id, rodo=rodo, marketing=marketing)
-    if lead_id is not None and rodo:
-        await alerts.resume(session, event=LEAD_CAPTURED, conversation_id=conversation_id)
-        await _alert_sales(session, lead_id, conversation_id=conversation_id, channels=channels)
+    lead = await repository.set_consents(session, conversation_id, rodo=rodo, marketing=marketing)
+    if lead is not None and rodo:
+        await alerts.resume(session, events=(LEAD_CAPTURED, LEAD_HOT), conversation_id=conversation_id)
+        await _alert_sales(
+            session, lead.id, conversation_id=conversation_id, channels=channels, hot=lead.score >= hot_score
+        )
 
 
-async def _alert_sales(session: AsyncSession, lead_id: UUID, *, conversation_id: UUID, channels: Sequence[str]) -> None:
-    await alerts.record(
-        session, event=LEAD_CAPTURED, subject_id=lead_id, conversation_id=conversation_id, channels=channels
-    )
+async def _alert_sales(
+    session: AsyncSession, lead_id: UUID, *, conversation_id: UUID, channels: Sequence[str], hot: bool
+) -> None:
+    hot_channels = [channel for channel in HOT_CHANNELS if hot and channel in channels]
+    for event, to in ((LEAD_CAPTURED, channels), (LEAD_HOT, hot_channels)):
+        await alerts.record(session, event=event, subject_id=lead_id, conversation_id=conversation_id, channels=to)
 
 
 async def get(session: AsyncSession, lead_id: UUID) -> AnyRow:

@@ -85,7 +85,7 @@ async def test_what_is_rolled_back_leaves_no_row_no_ring_and_no_message(
 
     async def enquire(*, fail: bool) -> None:
         async with database.transaction() as session:
-            await leads.capture(session, conversation_id=conversation_id, facts=FACTS, channels=["slack"])
+            await leads.capture(session, conversation_id=conversation_id, facts=FACTS, channels=["slack"], hot_score=80)
             if fail:
                 raise _ChangedMindError
 

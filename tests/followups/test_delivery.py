@@ -205,7 +205,7 @@ async def refuse(sql: Sql, database: Database, chat: UUID, purpose: str) -> None
     async with database.transaction() as session:
         await consents.decide(
             session,
-            consents.Reach(KeyRing("k"), ()),
+            consents.Reach(KeyRing("k"), (), hot_score=80),
             conversation_id=chat,
             purpose=purpose,  # type: ignore[arg-type]
             granted=False,

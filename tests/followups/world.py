@@ -75,7 +75,7 @@ class World:
         self._do(
             lambda session: consents.decide(
                 session,
-                consents.Reach(self._followups.keys, ()),
+                consents.Reach(self._followups.keys, (), hot_score=80),
                 conversation_id=chat,
                 purpose=purpose,
                 granted=granted,

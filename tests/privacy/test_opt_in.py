@@ -520,7 +520,7 @@ async def test_it_is_lifted_under_the_key_that_came_after(
     async with office.database.transaction() as session:
         written = await proof.write(session, keys, request_id)
     assert isinstance(written, Proof)
-    reach = Reach(keys, ())
+    reach = Reach(keys, (), hot_score=80)
     rotated = Office(office.database, keys, None, office.forget_receipts, (), reach)
     assert (await service.verify(rotated, request_id, token=written.token)).type == "opt_in"
     assert await listed(sql) == 0

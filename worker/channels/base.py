@@ -106,6 +106,10 @@ class LeadAlert:
     consent_marketing: bool
     last_words: str
     """The visitor's latest message, shortened; hostile text is possible."""
+    hot: bool = False
+    """It is told of a second time, because it became hot."""
+    call_within_hours: int | None = None
+    """How soon somebody should call, by its score; None when there is no hurry."""
 
 
 @dataclass(frozen=True, slots=True)

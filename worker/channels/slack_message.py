@@ -22,6 +22,7 @@ from worker.channels.slack_blocks import (
 WORDS_LIMIT: Final = 1500
 
 REPEAT_MARK: Final = "możliwe powtórzenie"
+_CALL: Final[dict[int | None, str]] = {1: ":fire: *Zadzwoń w ciągu godziny.* ", 24: "*Zadzwoń w ciągu 24 godzin.* "}
 
 
 def render(message: Post | Deletion) -> dict[str, Any]:
@@ -39,6 +40,8 @@ def _blocks(alert: LeadAlert) -> list[Block]:
     blocks = [header(_title(alert))]
     if alert.envelope.possible_repeat:
         blocks.append(context(f":repeat: *{REPEAT_MARK}* – wcześniejsza próba mogła już dotrzeć"))
+    if alert.hot:
+        blocks.append({"type": "section", "text": mrkdwn(_why_hot(alert))})
     blocks += [{"type": "section", "fields": fields} for fields in (_contact(alert), _details(alert)) if fields]
     words = wording.plain(alert.last_words, WORDS_LIMIT, lines=True)
     if words:
@@ -48,7 +51,22 @@ def _blocks(alert: LeadAlert) -> list[Block]:
 
 def _title(alert: LeadAlert) -> str:
     who = wording.plain(alert.name, 80) or "bez imienia"
-    return f"Nowy lead: {who} · {alert.score}/100"
+    return f"{'Gorący' if alert.hot else 'Nowy'} lead: {who} · {alert.score}/100"
+
+
+def _why_hot(alert: LeadAlert) -> str:
+    """How soon to call, and what the score is made of. Our words only."""
+    known = (
+        ("imię", alert.name),
+        ("telefon", alert.phone),
+        ("e-mail", alert.email),
+        ("miasto", alert.city),
+        ("metraż", alert.area_m2),
+        ("pakiet", alert.package),
+        ("budżet", alert.budget_pln),
+    )
+    names = ", ".join(name for name, value in known if value is not None)
+    return f"{_CALL.get(alert.call_within_hours, '')}Wynik {alert.score}/100. Wiemy już: {names or 'niewiele'}."
 
 
 def _fallback(alert: LeadAlert) -> str:

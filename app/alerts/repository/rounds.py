@@ -61,14 +61,16 @@ async def begin_round(session: AsyncSession, alert_id: UUID) -> None:
     await _reopen(session, [alert_id])
 
 
-async def resume(session: AsyncSession, *, conversation_id: UUID, event: str, reasons: Collection[str]) -> list[str]:
-    """Give alerts that were cancelled for one of these reasons a new round; gives their channels."""
+async def resume(
+    session: AsyncSession, *, conversation_id: UUID, events: Collection[str], reasons: Collection[str]
+) -> list[str]:
+    """Give alerts of these events that were cancelled for one of these reasons a new round; gives their channels."""
     resumed = (
         await session.execute(
             update(OutboundAlert)
             .where(
                 OutboundAlert.conversation_id == conversation_id,
-                OutboundAlert.event == event,
+                OutboundAlert.event.in_(events),
                 OutboundAlert.state == "cancelled",
                 OutboundAlert.last_error.in_(reasons),
             )

@@ -52,6 +52,8 @@ hostile_changes = st.fixed_dictionaries(
         "score": st.integers(0, 100),
         "envelope": st.sampled_from([ALERT.envelope, replace(ALERT.envelope, ambiguous_since=minutes_ago(1))]),
         "consent_marketing": st.booleans(),
+        "hot": st.booleans(),
+        "call_within_hours": st.sampled_from([None, 1, 24]),
     }
 )
 
@@ -69,6 +71,22 @@ def strings(value: Any) -> list[str]:
 def mrkdwn(payload: dict[str, Any]) -> list[str]:
     objects = [field for block in payload["blocks"] for field in [*block.get("fields", []), *block.get("elements", [])]]
     return [entry["text"] for entry in objects if entry["type"] == "mrkdwn"]
+
+
+@pytest.mark.parametrize(
+    ("score", "hours", "call"), [(85, 1, "*Zadzwoń w ciągu godziny.*"), (55, 24, "*Zadzwoń w ciągu 24 godzin.*")]
+)
+def test_a_hot_lead_says_why_and_how_soon_to_call(score: int, hours: int, call: str) -> None:
+    payload = render(replace(ALERT, hot=True, score=score, call_within_hours=hours, budget_pln=None, email=None))
+    assert payload["text"].startswith(f"Gorący lead: Jan Kowalski · {score}/100")
+    (why,) = [text for text in strings(payload["blocks"]) if "Wynik" in text]
+    assert call in why
+    assert f"Wynik {score}/100. Wiemy już: imię, telefon, miasto, metraż, pakiet." in why
+
+
+def test_a_lead_that_cooled_since_says_no_hurry() -> None:
+    said = "\n".join(strings(render(replace(ALERT, hot=True, score=40, call_within_hours=None))["blocks"]))
+    assert "Zadzwoń" not in said
 
 
 def test_the_slack_message_says_what_sales_needs() -> None:
