@@ -12,6 +12,7 @@ from app.conversations.audit_routes import router as audit
 from app.conversations.consent_routes import router as answers
 from app.conversations.desk_routes import router as conversations
 from app.conversations.offer_routes import router as offer
+from app.conversations.questions_routes import router as questions
 from app.conversations.routes import router as chat
 from app.conversations.unsubscribe_routes import router as unsubscribe
 from app.followups.routes import router as followups
@@ -35,6 +36,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     privacy_pages,
     leads,
     conversations,
+    questions,
     followups,
     alerts,
     dead_letters,
@@ -55,6 +57,7 @@ TAGS = [
     {"name": "privacy", "description": "Access, erasure and withdrawal, for whoever proves an address."},
     {"name": "leads", "description": "Visitors with contact data. For operators."},
     {"name": "conversations", "description": "What visitors and we said. For operators."},
+    {"name": "questions", "description": "What the assistant could not answer. For operators."},
     {"name": "followups", "description": "What quiet conversations are sent, each number once. For operators."},
     {"name": "alerts", "description": "Messages to sales and their delivery. For operators."},
     {"name": "dead_letters", "description": "Alerts that were not delivered at once, and what to do. For operators."},

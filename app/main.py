@@ -17,6 +17,7 @@ from app.api import ROUTERS, TAGS
 from app.consent.anchor import Anchor
 from app.consent.audit import Auditor
 from app.consent.service import Texts
+from app.conversations import questions_metrics
 from app.conversations.consents import Reach
 from app.conversations.service import Chat
 from app.core.db import Database
@@ -97,6 +98,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             app.state.metrics = (
                 partial(alert_metrics.families, configured=settings.configured_channels),
                 followup_metrics.families,
+                questions_metrics.families,
             )
             app.state.door = Door(
                 database, admin_key=settings.admin_api_key.get_secret_value() if settings.admin_api_key else None

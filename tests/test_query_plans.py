@@ -10,6 +10,7 @@ from app.alerts.repository import alerts, dead_letters, gate, notices, queue, ro
 from app.consent import audit_repository as audit
 from app.consent import repository as consent
 from app.conversations import desk_repository as conversation_desk
+from app.conversations import questions_repository as questions
 from app.conversations import repository as conversations
 from app.conversations import unsubscribe_repository as unsubscribes
 from app.core import clock
@@ -62,6 +63,10 @@ INSERT INTO idempotency_key (scope, key, fingerprint, status, body)
 SELECT 'key:admin POST /v1/followups', md5(n::text), '', 201, '{{}}' FROM generate_series(1, {ROWS}) n;
 INSERT INTO followup_event (id, conversation_id, followup_number, state, created_at, closed_at)
 SELECT md5('f' || n)::uuid, md5(n::text)::uuid, 1, 'sent', now() - interval '30 days', now()
+FROM generate_series(1, {ROWS}) n;
+INSERT INTO unanswered_question (id, conversation_id, seq, language, asked_at, status, decided_at)
+SELECT md5('q' || n)::uuid, md5(n::text)::uuid, 1, 'pl', now() - n * interval '1 min',
+       CASE WHEN n % 10 = 0 THEN 'open' ELSE 'answered' END, CASE WHEN n % 10 > 0 THEN now() END
 FROM generate_series(1, {ROWS}) n;
 """
 
@@ -131,6 +136,14 @@ QUERIES: dict[str, Query] = {
     "audit of a person": lambda s: audit.page(
         s, subject_refs=conversations.ids_of_address("a@b.pl"), before=9, limit=50
     ),
+    "questions page": lambda s: questions.page(s, status="open", language="pl", before=(clock.now(), _id()), limit=50),
+    "one question": lambda s: questions.get(s, _id()),
+    "decide on a question": lambda s: questions.decide(s, [_id()], status="answered", now=clock.now(), actor="x"),
+    "note a question": lambda s: questions.add(
+        s, conversation_id=_id(), seq=2, language="pl", asked_at=clock.now(), most=20
+    ),
+    "open questions": questions.count_open,
+    "purge of questions": lambda s: retention.delete_batch(s, retention.QUESTIONS, age=LEASE, limit=500),
     "operators' actions": lambda s: operations.actions(s, target="x", before=(clock.now(), _id()), limit=50),
 }
 

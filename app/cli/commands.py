@@ -7,7 +7,7 @@ from pathlib import Path
 import alembic.config
 import typer
 
-from app.cli import audit, channels, dlq, followups, keys, knowledge, limits, privacy, status
+from app.cli import audit, channels, dlq, followups, keys, knowledge, limits, privacy, questions, status
 from app.cli.desk import fail, project_root
 from app.core.settings import Settings
 
@@ -25,6 +25,7 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(keys.app, name="keys")
 app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(questions.app, name="questions")
 app.command("status")(status.status)
 
 

@@ -5,7 +5,18 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, Numeric, Text, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Numeric,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -86,3 +97,28 @@ class ChatMessage(Base):
     outcome: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """On a visitor's message: `context`, `state` and number of replies after its turn, so that a replay is exact."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class UnansweredQuestion(Base):
+    """A visitor's message that the assistant could not answer. The words are the message's own and nowhere else."""
+
+    __tablename__ = "unanswered_question"
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "seq"),
+        CheckConstraint("status IN ('open', 'answered', 'dismissed')", name="status"),
+        CheckConstraint("(status = 'open') = (decided_at IS NULL)", name="decided_at"),
+        Index("ix_unanswered_question_status_asked_at_id", "status", "asked_at", "id", postgresql_include=["language"]),
+        Index("ix_unanswered_question_decided_at", "decided_at", postgresql_where=text("decided_at IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("chat_conversations.id", ondelete="CASCADE"))
+    seq: Mapped[int]
+    """Of the message."""
+    language: Mapped[str] = mapped_column(Text)
+    asked_at: Mapped[datetime]
+    status: Mapped[str] = mapped_column(Text, server_default="open")
+    """`answered`: the knowledge has an answer since. `dismissed`: it needs none."""
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str | None] = mapped_column(Text)
+    """An operator as in `operator_action.actor`."""

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.consent.service import Origin, Texts
-from app.conversations import consents, repository, turns
+from app.conversations import consents, questions, repository, turns
 from app.conversations.consents import Reach
 from app.conversations.notice import privacy_notice
 from app.conversations.recent import Recent
@@ -191,6 +191,14 @@ async def _write_with_effects(chat: Chat, turn: turns.Turn, origin: Origin | Non
     async with chat.database.transaction() as session:
         if not await repository.write_turn_in(session, turn.values):
             return False
+        if turn.missed:
+            await questions.note(
+                session,
+                conversation_id=turn.conversation_id,
+                seq=turn.message_seq,
+                language=turn.values["language"],
+                at=turn.values["at"],
+            )
         facts = turn.lead_facts
         for decision in turn.decisions:
             standing = await consents.decide(

@@ -31,6 +31,8 @@ class Turn:
     """What the lead has to say now; None without contact data, or when nothing changed and it is not hot only now."""
     new_address: bool
     """The conversation has another e-mail address than before."""
+    missed: bool
+    """The message was not understood."""
     values: dict[str, Any]
     """Parameters of the statement that stores the turn."""
     body: dict[str, Any]
@@ -38,7 +40,7 @@ class Turn:
     @property
     def stays_in_chat(self) -> bool:
         """True when nothing outside the chat's own tables has to change."""
-        return not self.decisions and self.lead_facts is None
+        return not self.decisions and self.lead_facts is None and not self.missed
 
 
 def take(
@@ -118,6 +120,7 @@ def take(
         if changed and answer.slots.has_contact
         else None,
         new_address=facts["email"] not in {None, row["email"]},
+        missed=answer.missed,
         values=repository.turn_values(
             conversation_id=row["id"],
             version=row["version"],

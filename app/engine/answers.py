@@ -32,11 +32,13 @@ def fallback(context: Context) -> Part:
     """Two suggestions, then a request to rephrase, then a human."""
     voice, misses = context.voice, context.state.misses
     if misses == 0:
-        return Part(Reply("text", voice.say("fallback"), None, voice.chips("qr_quote", "qr_packages")))
+        return Part(Reply("text", voice.say("fallback"), None, voice.chips("qr_quote", "qr_packages")), missed=True)
     if misses == 1:
         popular = voice.name(voice.lexicon.most_chosen)
-        return Part(Reply("text", voice.say("fallback_again", popular=popular), None, voice.chips("qr_booking")))
-    return Part(Reply("text", voice.say("fallback_human"), None, voice.chips("qr_human")))
+        return Part(
+            Reply("text", voice.say("fallback_again", popular=popular), None, voice.chips("qr_booking")), missed=True
+        )
+    return Part(Reply("text", voice.say("fallback_human"), None, voice.chips("qr_human")), missed=True)
 
 
 def _lead_time(context: Context) -> Part:

@@ -194,6 +194,7 @@ class Engine:
             consent_shown=end.shown,
             intents=intents or ("unclear",),
             memory=memory.dump(),
+            missed=any(part.missed for part in parts),
         )
 
 

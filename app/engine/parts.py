@@ -43,3 +43,5 @@ class Part:
     recommended: PackageId | None = None
     offer: str | None = None
     slots: Slots | None = None
+    missed: bool = False
+    """It says that nothing was understood."""

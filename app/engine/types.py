@@ -90,6 +90,8 @@ class Answer:
     intents: tuple[str, ...] = ()
     memory: dict[str, Any] = field(default_factory=dict)
     """Plain JSON to hand back as the next turn's `memory`: last question asked, last list shown, and so on. Small."""
+    missed: bool = False
+    """The message, or a part of it, was not understood, and a reply says so."""
 
 
 @dataclass(frozen=True, slots=True)

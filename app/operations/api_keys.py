@@ -32,6 +32,8 @@ Scope: TypeAlias = Literal[
     "leads:write",
     "operations:read",
     "privacy:read",
+    "questions:read",
+    "questions:write",
 ]
 SCOPES: Final[dict[Scope, str]] = {
     "admin": "Everything, what comes later included.",
@@ -45,6 +47,8 @@ SCOPES: Final[dict[Scope, str]] = {
     "leads:write": "How far sales has come with a lead.",
     "operations:read": "How the service stands, and what operators did.",
     "privacy:read": "Requests of access, erasure and withdrawal, and their clocks.",
+    "questions:read": "What the assistant could not answer.",
+    "questions:write": "Say of such a question that it is answered, or needs no answer.",
 }
 """What a key may be allowed. None includes another, but `admin` includes all."""
 

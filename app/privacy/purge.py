@@ -58,6 +58,7 @@ class Retention:
         return (
             (retention.CHATS, self.chat),
             (retention.LEADS, self.lead),
+            (retention.QUESTIONS, self.chat),
             (retention.EVIDENCE, self.evidence),
             (retention.ALERTS, self.alert),
             (retention.NOTICES, self.alert),

@@ -29,6 +29,7 @@ NAMES: Final[Mapping[str, str]] = {
     "mailed_address": "mailed_addresses",
     "opt_in_check": "opt_in_checks",
     "outbound_alert": "alerts",
+    "unanswered_question": "unanswered_questions",
 }
 """What tables are called in an export; any other has its own name."""
 

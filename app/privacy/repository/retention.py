@@ -100,6 +100,8 @@ ANSWERED_REQUESTS: Final = _plain(
     f"closed_at IS NOT NULL AND closed_at < {_CUTOFF}",
     time="closed_at",
 )
+QUESTIONS: Final = _plain("questions", "unanswered_question", f"decided_at < {_CUTOFF}", time="decided_at")
+"""Decided ones; an open one goes with its conversation."""
 REPEATS: Final = _plain("idempotency_keys", "idempotency_key", f"created_at < {_CUTOFF}", time="created_at", key="ctid")
 """`ctid`: its key has two columns, and nobody updates a row."""
 ERASURES: Final = _plain("erasures", "erasure", f"at < {_CUTOFF}", time="at")
