@@ -9,8 +9,9 @@ import structlog
 from app.alerts import service as alerts
 from app.alerts.repository import dead_letters
 from app.consent.anchor import Anchor
-from app.conversations import unsubscribe
+from app.conversations import sessions, unsubscribe
 from app.conversations.consents import Reach
+from app.conversations.sessions import NEVER, Patience
 from app.core import clock
 from app.core.db import Database
 from app.core.keys import KeyRing
@@ -29,6 +30,7 @@ LOOK_AT_OPT_INS: Final = "look_at_opt_ins"
 PRIVACY_DEADLINES: Final = "privacy_deadlines"
 PURGE: Final = "purge"
 FOLLOWUPS: Final = "followups"
+SESSIONS: Final = "sessions"
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -46,6 +48,8 @@ def intervals(settings: Settings) -> dict[str, timedelta]:
         PURGE: timedelta(minutes=settings.cache_cleanup_minutes),
         FOLLOWUPS: timedelta(minutes=settings.followup_minutes),
     }
+    if Patience.of(settings) != NEVER:
+        every[SESSIONS] = timedelta(minutes=1)
     if settings.audit_anchor is not None:
         every[AUDIT_CHECKPOINT] = timedelta(minutes=settings.audit_checkpoint_minutes)
     return every
@@ -62,6 +66,7 @@ def jobs(settings: Settings, database: Database, followups: Followups) -> list[J
         PRIVACY_DEADLINES: lambda: deadlines.keep(database, pagers=settings.pager_channels),
         PURGE: lambda: purge_rows(database, Retention.of(settings)),
         FOLLOWUPS: lambda: schedule.run(database, followups, now=clock.now()),
+        SESSIONS: lambda: sessions.run(database, followups.engine, Patience.of(settings), now=clock.now()),
         **({AUDIT_CHECKPOINT: lambda: write_checkpoint(database, anchor)} if anchor else {}),
     }
     return [Job(name, every, work[name]) for name, every in intervals(settings).items()]

@@ -13,6 +13,13 @@ INSTANT = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     """Apply."""
+    op.add_column("chat_conversations", sa.Column("nudged_after", sa.Integer(), server_default="0", nullable=False))
+    op.create_index(
+        "ix_chat_conversations_open",
+        "chat_conversations",
+        ["last_message_at", "id"],
+        postgresql_where=sa.text("state = 'open'"),
+    )
     op.create_table(
         "unanswered_question",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -51,3 +58,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Undo."""
     op.drop_table("unanswered_question")
+    op.drop_index("ix_chat_conversations_open", "chat_conversations")
+    op.drop_column("chat_conversations", "nudged_after")

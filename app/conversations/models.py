@@ -38,6 +38,7 @@ class ChatConversation(Base):
             "id",
             postgresql_where=text("email IS NULL AND phone IS NULL"),
         ),
+        Index("ix_chat_conversations_open", "last_message_at", "id", postgresql_where=text("state = 'open'")),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -64,6 +65,8 @@ class ChatConversation(Base):
     last_seq: Mapped[int] = mapped_column(server_default="0")
     """The newest message's number, and the version that a turn must have read in order to write."""
     visitor_messages: Mapped[int] = mapped_column(server_default="0")
+    nudged_after: Mapped[int] = mapped_column(server_default="0")
+    """How many messages the visitor had sent when they were last nudged."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_message_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -41,7 +41,8 @@ _WRITE_TURN = text(
         UPDATE chat_conversations SET
             {", ".join(f"{name} = :{name}" for name in FACTS)},
             language = :language, memory = CAST(:memory AS jsonb), last_seq = :last_seq,
-            visitor_messages = visitor_messages + 1, last_message_at = :at
+            visitor_messages = visitor_messages + 1, last_message_at = :at,
+            state = CASE state WHEN 'closed' THEN 'open' ELSE state END
         WHERE id = :id AND xmin = CAST(:version AS xid)
         RETURNING id, xmin AS version
     )
@@ -107,6 +108,7 @@ def row_after(row: Mapping[str, Any], values: Mapping[str, Any], *, version: int
     return {
         **row,
         **{name: values[name] for name in (*FACTS, "language", "last_seq")},
+        "state": "open" if row["state"] == "closed" else row["state"],
         "memory": orjson.loads(values["memory"]),
         "visitor_messages": row["visitor_messages"] + 1,
         "version": version,

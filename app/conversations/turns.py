@@ -85,7 +85,7 @@ def take(
         "text": text,
         "outcome": {
             "context": _context(facts, rodo=rodo, marketing=marketing),
-            "state": row["state"],
+            "state": "open" if row["state"] == "closed" else row["state"],
             "replies": len(answer.replies),
         },
     }

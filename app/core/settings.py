@@ -178,6 +178,9 @@ class Settings(BaseSettings):
     dkim_selector: OptionalText = None
     dkim_private_key: OptionalSecret = None
 
+    nudge_minutes: Annotated[float, Field(ge=0, le=1440)] = 15
+    session_timeout_minutes: Annotated[float, Field(ge=0, le=10_080)] = 30
+
     followup_minutes: Annotated[float, Field(gt=0, le=1440)] = 5
     followup_hours: Annotated[
         tuple[Annotated[float, Field(ge=1, le=8760)], ...],
@@ -252,6 +255,12 @@ class Settings(BaseSettings):
             raise ValueError("FOLLOWUP_HOURS must rise, such as 24,72,168")
         if self.followup_opens >= self.followup_closes:
             raise ValueError("FOLLOWUP_OPENS must be before FOLLOWUP_CLOSES")
+        return self
+
+    @model_validator(mode="after")
+    def _a_nudge_finds_somebody(self) -> Self:
+        if 0 < self.session_timeout_minutes <= self.nudge_minutes:
+            raise ValueError("NUDGE_MINUTES must be less than SESSION_TIMEOUT_MINUTES; 0 switches either off")
         return self
 
     @model_validator(mode="after")

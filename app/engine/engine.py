@@ -1,12 +1,15 @@
 """One turn from start to end: read, guard, understand, answer. Deterministic for one knowledge."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from app.engine import answers, compose, consent, dialog, guards, knowledge_files, language, normalise, scoring
 from app.engine import followup as followup_texts
+from app.engine import nudge as nudges
 from app.engine.compose import Voice
 from app.engine.consent import Stated
 from app.engine.contacts import Closing, closing
@@ -112,6 +115,11 @@ class Engine:
     def followup(self, number: int, *, slots: Slots, locale: Locale, now: datetime) -> str:
         """The n-th message to somebody whose conversation went quiet, at the prices of the day of `now`."""
         return followup_texts.text(self._voice(locale, now), number, slots)
+
+    def nudge(self, slots: Slots, *, memory: Mapping[str, Any], locale: Locale, now: datetime) -> Reply | None:
+        """What to say to somebody who has not answered for a while, after the turn that left `memory`; None: nothing."""
+        state = State.load(memory, self._mind.lexicon.packages)
+        return nudges.reply(self._voice(locale, now), state, slots)
 
     def followup_mail(self, number: int | None, *, locale: Locale, now: datetime) -> MailWords:
         """What a mail says around the n-th follow-up, or around words that a person wrote (None)."""

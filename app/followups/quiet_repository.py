@@ -17,7 +17,7 @@ SELECT c.id, c.last_message_at, c.email, c.phone, written.last_number
 FROM chat_conversations c LEFT JOIN leads l ON l.conversation_id = c.id,
     LATERAL (SELECT COALESCE(max(f.followup_number), 0) AS last_number, bool_or(f.state = 'pending') AS waits
              FROM followup_event f WHERE f.conversation_id = c.id) written
-WHERE c.marketing_consent AND c.state = 'open' AND (c.email IS NOT NULL OR c.phone IS NOT NULL)
+WHERE c.marketing_consent AND c.state <> 'handoff' AND (c.email IS NOT NULL OR c.phone IS NOT NULL)
   AND (l.id IS NULL OR l.status = 'new') AND written.waits IS NOT TRUE
   AND c.last_message_at > :earliest
   AND c.last_message_at <= CAST(:now AS timestamptz) - (CAST(:delays AS interval[]))[1]

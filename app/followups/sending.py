@@ -98,6 +98,6 @@ def _overtaken(row: asyncpg.Record) -> str | None:
         return "visitor_replied"
     if row["lead_status"] not in {None, "new"}:
         return "lead_taken"
-    if row["conversation_state"] != "open" and row["author"] == SCHEDULE:
+    if row["conversation_state"] == "handoff" and row["author"] == SCHEDULE:
         return "conversation_taken"
     return None if row["email"] else "no_address"

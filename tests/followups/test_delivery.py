@@ -274,6 +274,15 @@ async def test_what_happens_between_writing_and_sending_stops_it(
     assert mailbox.state.tallies[ChannelName.EMAIL].requests == 0
 
 
+async def test_a_chat_that_was_closed_because_nobody_spoke_stops_no_mail(
+    sql: Sql, mailing: Settings, mailbox: RunningSink, followup: service.Written
+) -> None:
+    await sql.execute("UPDATE chat_conversations SET state = 'closed'")
+    async with delivering(mailing):
+        await eventually(is_now(sql, "sent", None))
+    assert mailbox.state.tallies[ChannelName.EMAIL].requests == 1
+
+
 async def test_an_erased_person_gets_nothing(
     sql: Sql, database: Database, mailing: Settings, mailbox: RunningSink, followup: service.Written
 ) -> None:

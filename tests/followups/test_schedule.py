@@ -8,7 +8,10 @@ import asyncpg
 import pytest
 
 from app.alerts import service as alerts
+from app.conversations import sessions
+from app.conversations.sessions import Patience
 from app.core.db import Database
+from app.core.settings import Settings
 from app.followups import quiet, schedule, service
 from app.followups.calendar import WARSAW
 from app.followups.service import Followups
@@ -61,7 +64,6 @@ async def test_it_writes_exactly_what_the_dry_run_lists(
         "INSERT INTO consent_state SELECT id, 'rodo', false, 1, now() FROM chat_conversations",
         "UPDATE leads SET status = 'contacted'",
         "UPDATE chat_conversations SET state = 'handoff'",
-        "UPDATE chat_conversations SET state = 'closed'",
         "UPDATE chat_conversations SET email = NULL",
         "UPDATE chat_conversations SET last_message_at = last_message_at - interval '60 days'",
     ],
@@ -73,6 +75,23 @@ async def test_who_must_not_be_written_to_is_not(
     await sql.execute(but)
     assert await due(database, followups, NOON) == []
     assert await schedule.run(database, followups, now=NOON) == 0
+
+
+async def test_a_chat_that_was_closed_because_nobody_spoke_is_written_to(
+    sql: asyncpg.Connection, database: Database, followups: Followups
+) -> None:
+    chat = await visitor(sql, quiet_since=NOON - DAY)
+    await sessions.run(database, followups.engine, Patience.of(Settings()), now=NOON - DAY + 31 * MINUTE)
+    assert await sql.fetchval("SELECT state FROM chat_conversations") == "closed"
+    assert await due(database, followups, NOON) == [(chat, 1)]
+    assert await schedule.run(database, followups, now=NOON) == 1
+
+
+async def test_a_nudge_moves_no_follow_up(sql: asyncpg.Connection, database: Database, followups: Followups) -> None:
+    chat = await visitor(sql, quiet_since=NOON - DAY)
+    assert await sessions.run(database, followups.engine, Patience.of(Settings()), now=NOON - DAY + 20 * MINUTE) == 1
+    assert await schedule.run(database, followups, now=NOON - MINUTE) == 0
+    assert await due(database, followups, NOON) == [(chat, 1)]
 
 
 async def test_a_suppressed_address_is_neither_listed_nor_written_to(
