@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from app.engine.hours import opening
 from app.engine.knowledge import Knowledge, Package, PriceRow
@@ -29,8 +30,8 @@ class Voice:
 
     @property
     def day(self) -> date:
-        """The day whose prices count."""
-        return self.now.date()
+        """The day whose prices count: the one that it is where the firm is."""
+        return self.now.astimezone(ZoneInfo(self.knowledge.firm.timezone)).date()
 
     def say(self, template: str, **values: object) -> str:
         """A template with the firm's facts and these values filled in."""

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from app.engine.holidays import is_holiday
 from app.engine.knowledge import FirmFile, Hours
+
+_LONGEST_BREAK = 29
+"""Days to look ahead: an office that opens once a week may meet several holidays in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,14 @@ class Opening:
 def opening(firm: FirmFile, now: datetime) -> Opening:
     """The state of the office at `now`, which must be aware, in the firm's own time zone."""
     local = now.astimezone(ZoneInfo(firm.timezone))
-    for ahead in range(8):
-        day = local + timedelta(days=ahead)
+    for ahead in range(_LONGEST_BREAK):
+        day = local.date() + timedelta(days=ahead)
         hours = firm.hours.get(day.weekday())
-        if hours is None or (ahead == 0 and local.hour >= hours.closes):
+        if (
+            hours is None
+            or (firm.holidays is not None and is_holiday(day, firm.holidays))
+            or (ahead == 0 and local.hour >= hours.closes)
+        ):
             continue
         is_open = ahead == 0 and local.hour >= hours.opens
         return Opening(is_open, ahead, day.weekday(), hours.opens)

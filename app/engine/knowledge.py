@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from app.engine.holidays import Country
 from app.engine.types import Locale, PackageId, PropertyType
 
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -227,6 +228,8 @@ class FirmFile(Model):
 
     timezone: str
     hours: dict[Annotated[int, Field(ge=0, le=6)], Hours] = Field(min_length=1)
+    holidays: Country | None = None
+    """The country whose public holidays the office keeps; None: it is open on them."""
     offices: list[Office]
     area: Local
     """Where the firm works, as it tells it."""

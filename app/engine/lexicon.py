@@ -119,6 +119,8 @@ def _opening(knowledge: Knowledge, locale: Locale) -> str:
             spoken.append(say("hours_day", day=on[run.first], span=span))
         else:
             spoken.append(say("hours_run", first=ends[run.first], last=to[run.last], span=span))
+    if knowledge.firm.holidays is not None:
+        closed.append(say("hours_holidays"))
     shut = f"; {say('hours_closed', days=', '.join(closed))}" if closed else ""
     return ", ".join(spoken) + shut
 

@@ -1,7 +1,7 @@
 """The knowledge files: what is refused, and that prices follow their dates."""
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -73,6 +73,16 @@ def test_a_new_price_counts_from_its_first_day(folder: Path) -> None:
         changed.quote(area_m2=Decimal(52), package="premium", locale="pl", now=now).total_pln for now in (before, after)
     ]
     assert totals == [Decimal("103948.00"), Decimal("109148.00")]
+
+
+def test_a_day_begins_where_the_firm_is(folder: Path) -> None:
+    with (folder / "prices.yaml").open("a", encoding="utf-8") as file:
+        file.write("  - {package: premium, valid_from: 2027-01-01, per_m2: 2099}\n")
+    changed = Engine.load(folder)
+    midnight = datetime(2026, 12, 31, 23, tzinfo=UTC)
+    for now, price in ((midnight - timedelta(minutes=1), 1999), (midnight, 2099)):
+        quote = changed.quote(area_m2=Decimal(50), package="premium", locale="pl", now=now)
+        assert quote.price_per_m2 == price
 
 
 @pytest.mark.parametrize("area", ["9.99", "1000.01", "-5", "NaN", "Infinity"])
