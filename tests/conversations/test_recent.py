@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -24,7 +25,7 @@ TALKS = [conversation for conversation in own() if len(conversation.turns) > 2][
 def chat_of(app: FastAPI, recent: Recent) -> Chat:
     """The application's chat as another process has it."""
     own: Chat = app.state.chat
-    return Chat(database=own.database, engine=own.engine, texts=own.texts, reach=own.reach, recent=recent)
+    return replace(own, recent=recent)
 
 
 async def tell(chat: Chat, token: str, text: str, client_message_id: str | None = None) -> dict[str, Any]:
