@@ -19,7 +19,7 @@ from app.consent.audit import Auditor
 from app.consent.service import Texts
 from app.conversations import questions_metrics
 from app.conversations.consents import Reach
-from app.conversations.service import Chat
+from app.conversations.service import Adviser, Chat
 from app.core.db import Database
 from app.core.jobs import Doorbell, arq_redis
 from app.core.keys import KeyRing
@@ -27,6 +27,7 @@ from app.core.logging import configure_logging, log_uncaught
 from app.core.settings import Settings, SettingsError, read_settings
 from app.engine.engine import Engine
 from app.engine.knowledge import KnowledgeError
+from app.engine.llm.assistant import MAX_AT_ONCE, Assistant
 from app.engine.watch import watching
 from app.followups import metrics as followup_metrics
 from app.followups.service import Followups
@@ -93,7 +94,6 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             await cleanup.enter_async_context(
                 watching(engine, settings.knowledge_dir, every_seconds=settings.knowledge_check_seconds)
             )
-            app.state.chat = Chat(database=database, engine=engine, texts=texts, reach=Reach.of(settings))
             app.state.followups = Followups.of(settings, engine)
             app.state.metrics = (
                 partial(alert_metrics.families, configured=settings.configured_channels),
@@ -114,6 +114,13 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
                 refresh=partial(limits.refresh, database),
             )
             cleanup.push_async_callback(app.state.enforcement.aclose)
+            app.state.chat = Chat(
+                database=database,
+                engine=engine,
+                texts=texts,
+                reach=Reach.of(settings),
+                adviser=_adviser(settings, app.state.enforcement, cleanup),
+            )
             for background in (app.state.enforcement.keep_fresh(), watch_loop()):
                 cleanup.push_async_callback(_end, asyncio.create_task(background))
             if (server := running_server()) is not None:
@@ -151,6 +158,22 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
         RequestMiddleware, hosts=settings.hosts, transport_security=settings.public_base_url.startswith("https:")
     )
     return app
+
+
+def _adviser(settings: Settings, enforcement: Enforcement, cleanup: AsyncExitStack) -> Adviser | None:
+    """The language model that may help with answers; None without one."""
+    if settings.language_model is None:
+        return None
+    from app.engine.llm.client import Completions  # noqa: PLC0415  a second and 36 MB that only a model is worth
+
+    completions = Completions(
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
+        model=settings.language_model,
+        at_once=MAX_AT_ONCE,
+    )
+    cleanup.push_async_callback(completions.aclose)
+    return Assistant(completions, partial(enforcement.take, "model"))
 
 
 async def _end(task: asyncio.Task[None]) -> None:

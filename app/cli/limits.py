@@ -1,4 +1,4 @@
-"""`novahouse limits`: how many requests each client may send, changed while the service runs."""
+"""`novahouse limits`: how many requests each client may send and calls a model may cost, changed while it runs."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
@@ -18,12 +18,12 @@ app = typer.Typer(help="Limits of requests: what holds, and changing it without 
 
 _LISTED: TypeAdapter[list[RateLimitOut]] = TypeAdapter(list[RateLimitOut])
 
-Policy = Annotated[str, typer.Argument(metavar="POLICY", help="chat, api-hour, api-minute or bulk.")]
+Policy = Annotated[str, typer.Argument(metavar="POLICY", help="chat, api-hour, api-minute, bulk or model.")]
 
 
 @app.command()
 def show(json: Json = False) -> None:
-    """Every limit: what holds, who set it, and how many requests it refused."""
+    """Every limit: what holds, who set it, and how many requests or calls it refused."""
     _tell(once(_overview), json=json)
 
 

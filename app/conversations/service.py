@@ -4,10 +4,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.consent.service import Origin, Texts
@@ -19,7 +21,7 @@ from app.core import clock
 from app.core.db import Database
 from app.core.errors import ConflictError, InvalidError, UnauthenticatedError, UnavailableError
 from app.engine.engine import AreaError, Engine, UnknownPackageError
-from app.engine.types import Locale, Quote
+from app.engine.types import Advice, Help, Locale, Quote
 from app.leads import service as leads
 
 MAX_SEQ = 4_000
@@ -55,6 +57,13 @@ class NoEstimateError(InvalidError):
     title = "This cannot be estimated."
 
 
+class Adviser(Protocol):
+    """Who may be asked for help with an answer: a language model behind its limits and its guard."""
+
+    async def advise(self, wanted: Help) -> Advice | None:
+        """A suggestion that may go out, in bounded time; None for any reason not to have one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chat:
     """What every turn needs, made once per process."""
@@ -64,6 +73,8 @@ class Chat:
     texts: Texts
     reach: Reach
     recent: Recent = field(default_factory=Recent)
+    adviser: Adviser | None = None
+    """None: every answer is the engine's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,42 +160,68 @@ async def say(
     What the message changes beyond the chat (a consent, a lead, an alert) commits with it or not at all. The same
     `client_message_id` again gives the same body and stores nothing. Two messages at once are answered one after the
     other: the second sees what the first one said. `origin` becomes evidence where the message decides a consent.
+    A language model is asked once at most, with no connection held; when another turn came in between, its advice is
+    of no use any more.
 
     Raises SessionUnknownError, MessageIdReusedError, ConversationFullError; UnavailableError when other messages of
     the same conversation keep coming in between.
     """
     remembered = chat.recent.take(token_hash)
+    adviser = chat.adviser
+    take = partial(
+        turns.take,
+        chat.engine,
+        chat.texts,
+        text=text,
+        client_message_id=client_message_id,
+        hot_score=chat.reach.hot_score,
+    )
     for _ in range(_MAX_RACES):
         async with chat.database.driver() as connection:
-            row = remembered or await repository.read_turn(
+            known, remembered = remembered, None
+            row = known or await repository.read_turn(
                 connection, token_hash=token_hash, client_message_id=client_message_id
             )
-            remembered = None
             if row is None:
                 raise SessionUnknownError
             if row["replayed_seq"] is None:
                 if row["last_seq"] >= MAX_SEQ:
                     raise ConversationFullError
-                turn = turns.take(
-                    chat.engine,
-                    chat.texts,
-                    row,
-                    text=text,
-                    client_message_id=client_message_id,
-                    at=clock.now(),
-                    hot_score=chat.reach.hot_score,
-                )
-                if turn.stays_in_chat:
-                    version = await repository.write_turn(connection, turn.values)
-                    if version is None:
-                        continue
-                    chat.recent.keep(token_hash, repository.row_after(row, turn.values, version=version))
-                    return Said(turn.body, replayed=False)
+                turn = take(row, at=clock.now())
+                if known is not None and not turn.stays_in_chat:
+                    continue  # whether it is stored already must be known before more than the chat changes
+                wanted = None if adviser is None else chat.engine.help_wanted(turn.said, turn.answer)
+                if wanted is None and turn.stays_in_chat:
+                    if await _write_alone(chat, connection, token_hash, row, turn):
+                        return Said(turn.body, replayed=False)
+                    continue
         if row["replayed_seq"] is not None:
             return await _replay(chat, row, text=text)
-        if await _write_with_effects(chat, turn, origin):
+        if adviser is not None and wanted is not None:
+            advice, adviser = await adviser.advise(wanted), None
+            turn = take(row, at=clock.now(), advice=advice)
+        if await _write(chat, token_hash, row, turn, origin):
             return Said(turn.body, replayed=False)
     raise UnavailableError("Too many messages of this conversation at once.", retry_after=1)
+
+
+async def _write(
+    chat: Chat, token_hash: bytes, row: Mapping[str, Any], turn: turns.Turn, origin: Origin | None
+) -> bool:
+    if not turn.stays_in_chat:
+        return await _write_with_effects(chat, turn, origin)
+    async with chat.database.driver() as connection:
+        return await _write_alone(chat, connection, token_hash, row, turn)
+
+
+async def _write_alone(
+    chat: Chat, connection: asyncpg.Connection, token_hash: bytes, row: Mapping[str, Any], turn: turns.Turn
+) -> bool:
+    version = await repository.write_turn(connection, turn.values)
+    if version is None:
+        return False
+    chat.recent.keep(token_hash, repository.row_after(row, turn.values, version=version))
+    return True
 
 
 async def _write_with_effects(chat: Chat, turn: turns.Turn, origin: Origin | None) -> bool:

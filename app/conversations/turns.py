@@ -36,6 +36,8 @@ class Turn:
     values: dict[str, Any]
     """Parameters of the statement that stores the turn."""
     body: dict[str, Any]
+    said: engine_types.Turn
+    answer: engine_types.Answer
 
     @property
     def stays_in_chat(self) -> bool:
@@ -52,26 +54,28 @@ def take(
     client_message_id: str | None,
     at: datetime,
     hot_score: int,
+    advice: engine_types.Advice | None = None,
 ) -> Turn:
-    """Answer `text` in the conversation that `row` (of `repository.read_turn`) describes.
+    """Answer `text` in the conversation that `row` (of `repository.read_turn`) describes, with `advice` if it fits.
 
     A message that only makes the lead hot, by being one more, changes the lead too.
     """
     before = slots(row)
     memory = row["memory"]
     shown = memory.get("shown", {})
-    answer = engine.answer(
-        engine_types.Turn(
-            text=text,
-            locale=row["locale"],
-            now=at,
-            slots=before,
-            consent_contact=row["rodo_consent"],
-            consent_marketing=row["marketing_consent"],
-            memory=memory.get("engine", {}),
-            consent_texts=texts.bodies,
-        )
+    said = engine_types.Turn(
+        text=text,
+        locale=row["locale"],
+        now=at,
+        slots=before,
+        consent_contact=row["rodo_consent"],
+        consent_marketing=row["marketing_consent"],
+        memory=memory.get("engine", {}),
+        consent_texts=texts.bodies,
     )
+    answer = engine.answer(said)
+    if advice is not None:
+        answer = engine.take_advice(said, answer, advice)
     rodo, marketing = _consents_after(row, answer.decisions)
     facts = {name: getattr(answer.slots, name) for name in repository.FACTS}
     facts["email"] = _address(facts["email"])
@@ -132,6 +136,8 @@ def take(
             messages=[visitor, *replies],
         ),
         body=body(visitor | {"created_at": at}, [reply | {"created_at": at} for reply in replies]),
+        said=said,
+        answer=answer,
     )
 
 

@@ -18,6 +18,7 @@ _MAX_LIMITS = 5
 _MAX_AMOUNT = 1_000_000_000
 _MAX_MULTIPLE = 1000
 
+DEFAULT_MODEL = "gpt-4o-mini"
 PRODUCTION_SECRETS = ("SECRET_KEY", "ADMIN_API_KEY", "DATABASE_URL", "REDIS_URL")
 MIN_SECRET_BYTES = 32
 DEVELOPMENT_SECRET = "development-only-secret"  # noqa: S105  production refuses to start with it
@@ -47,6 +48,12 @@ def _http_url(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be an http or https URL")
     return url.rstrip("/")
+
+
+def _open_http_url(url: str) -> str:
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("must hold no user and no password: a key goes into its own variable")
+    return _http_url(url)
 
 
 def _secret_http_url(url: SecretStr) -> SecretStr:
@@ -196,6 +203,11 @@ class Settings(BaseSettings):
     knowledge_dir: Annotated[Path | None, BeforeValidator(_blank_is_absent)] = None
     knowledge_check_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
 
+    openai_api_key: OptionalSecret = None
+    openai_base_url: Annotated[str, AfterValidator(_open_http_url)] | None = None
+    gpt_model: OptionalText = None
+    gpt_rate_limit: RateLimit = "1000 per day"
+
     scheduler_enabled: bool = True
     alert_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 60
     alert_sweep_seconds: Annotated[float, Field(gt=0, le=3600)] = 30
@@ -295,7 +307,18 @@ class Settings(BaseSettings):
             "api-hour": self.api_rate_limit_hour,
             "api-minute": self.api_rate_limit_minute,
             "bulk": self.bulk_rate_limit,
+            "model": self.gpt_rate_limit,
         }
+
+    @property
+    def language_model(self) -> str | None:
+        """The model that may help with answers; None: no model is asked.
+
+        A key turns one on. A server that wants no key has to be named together with its model.
+        """
+        if self.openai_api_key is not None:
+            return self.gpt_model or DEFAULT_MODEL
+        return self.gpt_model if self.openai_base_url is not None else None
 
     @property
     def slack_configured(self) -> bool:

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from app.engine import compose, offers
+from app.engine.compose import Voice
 from app.engine.dialog import Act
 from app.engine.knowledge import City
 from app.engine.parts import Context, Part
 from app.engine.slots.package import Named
-from app.engine.types import Reply
+from app.engine.types import Reply, Slots
 
 _PRICED = frozenset({"quote", "recommend_package", "package_details", "cheapest_package", "lead_time", "booking"})
 
@@ -22,10 +23,35 @@ def answer(act: Act, context: Context) -> Part:
     compose_part = _COMPOSED.get(act.id)
     if compose_part is not None:
         return compose_part(context)
+    wordable = act.entry is not None and act.entry.kind == "business" and not act.entry.verbatim
     if act.entry is not None and act.entry.topic is not None:
-        return Part(compose.topic(context.voice, act.entry.topic, context.packages))
+        return Part(compose.topic(context.voice, act.entry.topic, context.packages), wordable=wordable)
     words = context.voice.answer_of(act.id)
-    return fallback(context) if words is None else Part(Reply("text", words))
+    return fallback(context) if words is None else Part(Reply("text", words), wordable=wordable)
+
+
+def offered(voice: Voice) -> tuple[tuple[str, str], ...]:
+    """Id and question of every entry that can be answered by itself, for whoever may choose one."""
+    return tuple(
+        (entry.id, next(iter(entry.phrasings.get(voice.locale, ())), entry.id))
+        for entry in voice.knowledge.faq.entries
+        if entry.kind == "business" and (entry.topic is not None or voice.answer_of(entry.id) is not None)
+    )
+
+
+def suggested(voice: Voice, chosen: str, slots: Slots) -> Reply | None:
+    """The answer of a chosen entry, said to be a guess; None when it is not among those `offered`.
+
+    It leaves nothing behind for the next turn: whoever chose it may be wrong.
+    """
+    if chosen not in dict(offered(voice)):
+        return None
+    entry = next(entry for entry in voice.knowledge.faq.entries if entry.id == chosen)
+    if entry.topic is not None:
+        words = compose.topic(voice, entry.topic, () if slots.package is None else (slots.package,)).text
+    else:
+        words = voice.answer_of(chosen) or ""
+    return Reply("text", voice.say("perhaps", answer=words))
 
 
 def fallback(context: Context) -> Part:

@@ -17,6 +17,7 @@ from app.engine.dialog import Act, State
 from app.engine.followup import MailWords
 from app.engine.knowledge import FirmFile, Knowledge
 from app.engine.lexicon import Lexicon
+from app.engine.llm.masking import Masker
 from app.engine.parts import Context, Part
 from app.engine.quote import area_is_sane
 from app.engine.retrieval import Retriever
@@ -24,7 +25,7 @@ from app.engine.rights import decision_parts, forget, guard_part
 from app.engine.slots.package import packages_words
 from app.engine.slots.quantities import SPOKEN, UNLIKE
 from app.engine.slots.reader import Found, SlotReader
-from app.engine.types import Answer, Greeting, Locale, PackageFact, PackageId, Quote, Reply, Slots, Turn
+from app.engine.types import Advice, Answer, Greeting, Help, Locale, PackageFact, PackageId, Quote, Reply, Slots, Turn
 
 
 class UnknownPackageError(ValueError):
@@ -47,6 +48,7 @@ class _Mind:
     retriever: Retriever
     reader: SlotReader
     corrector: normalise.Corrector
+    masker: Masker
 
     @classmethod
     def of(cls, knowledge: Knowledge) -> "_Mind":
@@ -62,7 +64,8 @@ class _Mind:
             retriever.vocabulary - places - names,
             retriever.stems | places | names | UNLIKE | set(knowledge.names.not_names),
         )
-        return cls(Lexicon.of(knowledge), retriever, reader, corrector)
+        masker = Masker(first_names=names, towns=places, words=words | retriever.vocabulary | retriever.stems)
+        return cls(Lexicon.of(knowledge), retriever, reader, corrector, masker)
 
 
 class Engine:
@@ -174,6 +177,33 @@ class Engine:
         end = closing(turn, voice, found, stated, slots, contact, {act.id for act in listed})
         return self._answer(locale, parts, slots, stated, listed, end, context)
 
+    def help_wanted(self, turn: Turn, answer: Answer) -> Help | None:
+        """What a language model may be asked about this answer; None where it is best left alone."""
+        mind = self._mind
+        index = answer.wordable if answer.helpless is None else answer.helpless
+        if index is None:
+            return None
+        voice = Voice(mind.lexicon, answer.language, turn.now)
+        return Help(
+            locale=answer.language,
+            message=mind.masker.mask(turn.text, answer.slots),
+            text=answer.replies[index].text,
+            entries=() if answer.helpless is None else answers.offered(voice),
+        )
+
+    def take_advice(self, turn: Turn, answer: Answer, advice: Advice) -> Answer:
+        """The answer with what a language model suggested, as far as it still fits. State and slots stay as they are."""
+        voice = self._voice(answer.language, turn.now)
+        replies = list(answer.replies)
+        if advice.entry is not None and answer.helpless is not None:
+            suggested = answers.suggested(voice, advice.entry, answer.slots)
+            replies[answer.helpless + 1 : answer.helpless + 1] = [] if suggested is None else [suggested]
+        elif advice.text is not None and answer.wordable is not None:
+            before = replies[answer.wordable]
+            if before.text == advice.instead_of:
+                replies[answer.wordable] = replace(before, text=advice.text)
+        return replace(answer, replies=tuple(replies))
+
     def _answer(
         self,
         locale: Locale,
@@ -189,6 +219,9 @@ class Engine:
         if missed:
             part = answers.fallback(context)
             parts, replies = [*parts, part], [part.reply]
+        helpless = len(replies) - 1 if missed else None
+        settled = bool(listed and not stated.decisions and not end.replies)
+        wordable = _first_wordable(parts) if settled else None
         replies.extend(end.replies)
         if not replies:
             replies = [Reply("text", context.voice.say("ack"))]
@@ -203,7 +236,15 @@ class Engine:
             intents=intents or ("unclear",),
             memory=memory.dump(),
             missed=any(part.missed for part in parts),
+            helpless=helpless,
+            wordable=wordable,
         )
+
+
+def _first_wordable(parts: list[Part]) -> int | None:
+    """Where among the replies the first one stands that may go out in other words."""
+    said = [part for part in parts if part.reply.text]
+    return next((index for index, part in enumerate(said) if part.wordable and part.reply.type == "text"), None)
 
 
 def _read(reader: SlotReader, text: normalise.Text, turn: Turn, state: State, guard: str | None) -> Found:

@@ -147,6 +147,8 @@ class Entry(Model):
     """An attribute of the packages that answers this, see `PackageFile.topics`."""
     weight: float = 1.0
     kind: Literal["business", "social", "guard", "act"] = "business"
+    verbatim: bool = False
+    """The answer goes out word for word, since it is about law, money or who speaks."""
 
     @field_validator("cues")
     @classmethod

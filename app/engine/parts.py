@@ -45,3 +45,5 @@ class Part:
     slots: Slots | None = None
     missed: bool = False
     """It says that nothing was understood."""
+    wordable: bool = False
+    """The reply is general knowledge, the same for everybody, and may be said in other words."""

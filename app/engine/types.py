@@ -78,6 +78,32 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Help:
+    """What a language model may be asked about an answer: to choose an entry when nothing was understood, else to word it.
+
+    Beside `message` it holds what the company would say to anybody.
+    """
+
+    locale: Locale
+    message: str
+    """What the visitor wrote, masked."""
+    text: str
+    """What we say without help."""
+    entries: tuple[tuple[str, str], ...] = ()
+    """Id and question of what may be chosen from; empty where `text` may be worded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a language model suggested and a guard let through: an entry of the knowledge, or other words."""
+
+    instead_of: str
+    """The text of ours that it was asked about."""
+    entry: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What to say, and what is known now."""
 
@@ -92,6 +118,10 @@ class Answer:
     """Plain JSON to hand back as the next turn's `memory`: last question asked, last list shown, and so on. Small."""
     missed: bool = False
     """The message, or a part of it, was not understood, and a reply says so."""
+    helpless: int | None = None
+    """The reply that says that nothing was understood."""
+    wordable: int | None = None
+    """The first reply that may go out in other words: general knowledge, without a quote, a person's data or law."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,18 @@ class Enforcement:
             raise LimitedError(declared, verdict, policies)
         return verdict.header(), policies
 
+    async def take(self, policy: str) -> bool:
+        """Count one use of what all processes share, such as paid calls; False when the policy's value is reached.
+
+        Answers within CHECK_SECONDS, whatever Redis does.
+        """
+        items = parse_many(self.values[policy])
+        checks = [Check(policy, item.amount, item.get_expiry(), item.key_for(policy)) for item in items]
+        verdict = self._windows.refused_lately(checks) or await self._windows.acquire(checks)
+        if not verdict.admitted:
+            self._limited[policy] = self._limited.get(policy, 0) + 1
+        return verdict.admitted
+
     def key_worked(self, request: Request) -> None:
         """Note that a route for operators did what the bearer of this request asked."""
         digest = credential(request)

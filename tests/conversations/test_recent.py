@@ -84,6 +84,21 @@ async def test_a_message_said_before_is_found_without_having_been_read(app: Fast
         await tell(chat, token, "Premium", "a")
 
 
+async def test_nor_does_what_it_did_beyond_the_chat_happen_twice(
+    app: FastAPI, client: httpx.AsyncClient, sql: asyncpg.Connection
+) -> None:
+    chat, token = chat_of(app, Recent()), await token_of(client)
+    first = await tell(chat, token, ENQUIRY, "a")
+    agreed = await tell(chat, token, CONSENT, "b")
+    await tell(chat, token, "Ile to trwa?", "c")
+    assert len(chat.recent) == 1
+    assert await tell(chat, token, CONSENT, "b") == agreed
+    await tell(chat, token, "A gwarancja?", "d")
+    assert len(chat.recent) == 1
+    assert await tell(chat, token, ENQUIRY, "a") == first
+    assert await sql.fetchval("SELECT count(*) FROM outbound_alert WHERE event = 'lead.captured'") == 2
+
+
 CHANGES: dict[str, str] = {
     "a consent": "UPDATE chat_conversations SET rodo_consent = false WHERE id = $1",
     "a state": "UPDATE chat_conversations SET state = 'closed' WHERE id = $1",
