@@ -7,6 +7,10 @@ from app.core.settings import get_settings
 from app.engine import knowledge_files
 from app.engine.knowledge import FirmFile
 
+_MODEL = {
+    "pl": "W odpowiadaniu może pomagać zewnętrzny model językowy; dostaje treść pytań bez danych kontaktowych.",
+    "en": "An external language model may help with answers; it gets the questions without contact data.",
+}
 _NOTICES = {
     "pl": (
         "Administratorem danych jest {legal_name} Rozmowę przechowujemy, aby odpowiedzieć na zapytanie. "
@@ -21,15 +25,19 @@ _NOTICES = {
 }
 
 
-def privacy_notice(locale: str, firm: FirmFile | None = None) -> dict[str, Any]:
+def privacy_notice(locale: str, firm: FirmFile | None = None, *, model: bool = False) -> dict[str, Any]:
     """Who is responsible for the data, how to reach them and what the visitor may ask, in `pl` or `en`.
 
     The controller is `firm`, by default that of this process's knowledge files as they were when it was first asked.
+    `model` says that a language model helps with answers.
     """
     facts = (firm or _own()).facts
     name = facts["legal_name"]
     sentence = name if name.endswith(".") else f"{name}."
-    return {"controller": name, "contact": facts["mail"], "notice": _NOTICES[locale].format(legal_name=sentence)}
+    notice = _NOTICES[locale].format(legal_name=sentence)
+    if model:
+        notice = f"{notice} {_MODEL[locale]}"
+    return {"controller": name, "contact": facts["mail"], "notice": notice}
 
 
 @lru_cache(maxsize=1)

@@ -40,7 +40,7 @@ OriginDep = Annotated[Origin, Depends(request_origin)]
 @limiter.limit(chat_limit)
 async def open_session(request: Request, session: SessionDep, chat: ChatDep, body: SessionIn | None = None) -> object:
     """Open a conversation. The answer holds the only copy of its token."""
-    return await service.open_session(session, chat.engine, locale=(body or SessionIn()).locale)
+    return await service.open_session(session, chat, locale=(body or SessionIn()).locale)
 
 
 async def _arguments(request: Request, sent: Any) -> dict[str, Any] | None:

@@ -98,8 +98,9 @@ def hash_token(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-async def open_session(session: AsyncSession, engine: Engine, *, locale: Locale) -> dict[str, Any]:
+async def open_session(session: AsyncSession, chat: Chat, *, locale: Locale) -> dict[str, Any]:
     """Open a conversation and greet. The token is in the answer and nowhere else."""
+    engine = chat.engine
     conversation_id = uuid4()
     token = secrets.token_urlsafe(32)
     greeting = engine.greeting(locale, clock.now())
@@ -123,7 +124,7 @@ async def open_session(session: AsyncSession, engine: Engine, *, locale: Locale)
         "disclosure": greeting.disclosure,
         "greeting": greeting.text,
         "quick_replies": quick_replies,
-        "privacy": privacy_notice(locale, engine.firm),
+        "privacy": privacy_notice(locale, engine.firm, model=chat.adviser is not None),
     }
 
 

@@ -181,14 +181,14 @@ class Engine:
         """What a language model may be asked about this answer; None where it is best left alone."""
         mind = self._mind
         index = answer.wordable if answer.helpless is None else answer.helpless
-        if index is None:
+        entries = () if answer.helpless is None else answers.offered(Voice(mind.lexicon, answer.language, turn.now))
+        if index is None or (answer.helpless is not None and not entries):
             return None
-        voice = Voice(mind.lexicon, answer.language, turn.now)
         return Help(
             locale=answer.language,
             message=mind.masker.mask(turn.text, answer.slots),
             text=answer.replies[index].text,
-            entries=() if answer.helpless is None else answers.offered(voice),
+            entries=entries,
         )
 
     def take_advice(self, turn: Turn, answer: Answer, advice: Advice) -> Answer:

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tests.conftest import alembic_config
 from tests.evaluation import bar, rules
 from tests.evaluation.rules import Conversation, Verdict
 from tests.evaluation.visits import visit
+from tests.llm.server import model_server
 from tests.processes import api
 
 
@@ -31,13 +32,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make eval", description="Have conversations with the chat and judge them.")
     parser.add_argument("--file", type=Path, action="append", help="conversations to have instead of the project's own")
     parser.add_argument("--base", help="a running service; by default one is started")
+    parser.add_argument(
+        "--lying-model", action="store_true", help="give the service that is started a language model that lies"
+    )
     parser.add_argument("--full", type=float, default=bar.FULL, help="share that must pass in full")
     parser.add_argument("--slots", type=float, default=bar.SLOTS, help="share of slots that must be right")
     parser.add_argument("--quiet", action="store_true", help="no list of failures")
     chosen = parser.parse_args()
+    if chosen.base and chosen.lying_model:
+        parser.error("a running service has the model that it has: --lying-model goes without --base")
     configure_logging(level="ERROR", json=False)
     conversations = rules.read(chosen.file) if chosen.file else rules.own()
-    verdicts = asyncio.run(_evaluate(conversations, chosen.base))
+    verdicts = asyncio.run(_evaluate(conversations, chosen.base, lying=chosen.lying_model))
     totals = bar.total(verdicts)
     if not chosen.quiet:
         for verdict in verdicts:
@@ -67,14 +73,19 @@ def report(verdict: Verdict) -> None:
             say(f"    {what}: {fault}")
 
 
-async def _evaluate(conversations: Sequence[Conversation], base: str | None) -> list[Verdict]:
-    async with _service() if base is None else httpx.AsyncClient(base_url=base, timeout=30) as client:
-        return await visit(client, conversations)
+async def _evaluate(conversations: Sequence[Conversation], base: str | None, *, lying: bool) -> list[Verdict]:
+    async with model_server("lying") as model:
+        service = _service(model.environment if lying else {})
+        async with service if base is None else httpx.AsyncClient(base_url=base, timeout=30) as client:
+            verdicts = await visit(client, conversations)
+    if lying:
+        say(f"the model was asked {len(model.requests)} times")
+    return verdicts
 
 
 @asynccontextmanager
-async def _service() -> AsyncIterator[httpx.AsyncClient]:
-    """The service over empty throw-away servers, as its own process."""
+async def _service(more: Mapping[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    """The service over empty throw-away servers, as its own process, with these settings too."""
     with (
         tempfile.TemporaryDirectory(prefix="novahouse-eval-") as name,
         EmbeddedPostgres(Path(name) / "postgres", durable=False) as postgres,
@@ -87,6 +98,8 @@ async def _service() -> AsyncIterator[httpx.AsyncClient]:
             "CHAT_RATE_LIMIT": "1000000 per minute",
             "API_RATE_LIMIT_MINUTE": "1000000 per minute",
             "API_RATE_LIMIT_HOUR": "1000000 per hour",
+            "GPT_RATE_LIMIT": "1000000 per day",
+            **more,
         }
         async with api(environment, Path(name) / "api.log") as (_, client):
             yield client

@@ -300,5 +300,6 @@ def test_the_defaults_are_those_of_the_old_service(monkeypatch: pytest.MonkeyPat
         "api-hour": "200 per hour",
         "api-minute": "50 per minute",
         "bulk": "1200 per minute",
+        "model": "1000 per day",
     }
     assert math.isfinite(read_settings().request_seconds)

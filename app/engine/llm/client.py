@@ -1,6 +1,7 @@
 """Calling an OpenAI-compatible API: one streamed completion, bounded in time and bytes. The only call out of `app`."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -16,6 +17,10 @@ MAX_RESPONSE_BYTES: Final = 256 * 1024
 MAX_TOKENS: Final = 800
 _KEYLESS: Final = "none"
 """What a server that asks for no key is sent as one: the library insists."""
+
+
+_TALKATIVE: Final = ("openai", "httpx", "httpcore")
+"""Loggers that show what is sent; importing the library may have set them to, by a variable of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Completions:
         self, *, base_url: str | None, api_key: str | None, model: str, at_once: int, times: Times | None = None
     ) -> None:
         """`base_url` is OpenAI's own when there is none; `api_key` is none for a local server that wants none."""
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._times = times or Times()
         self._model = model
         self._http = httpx.AsyncClient(
