@@ -14,8 +14,8 @@ async def unchanged(_: Mapping[str, int]) -> Mapping[str, str]:
     return {}
 
 
-def process(redis_url: str) -> Enforcement:
-    return Enforcement([], VALUES, redis_url=redis_url, refresh=unchanged)
+def process(redis_url: str, **values: str) -> Enforcement:
+    return Enforcement([], VALUES | values, redis_url=redis_url, refresh=unchanged)
 
 
 @pytest.fixture
@@ -30,6 +30,14 @@ async def two(redis_url: str) -> AsyncIterator[tuple[Enforcement, Enforcement]]:
 async def test_two_processes_spend_one_budget(two: tuple[Enforcement, Enforcement]) -> None:
     one, other = two
     assert [await each.take("model") for each in (one, other, one, other, one)] == [True] * 3 + [False] * 2
+
+
+async def test_a_budget_of_nothing_is_a_switch(redis_url: str) -> None:
+    off = process(redis_url, model="0 per day")
+    try:
+        assert not await off.take("model")
+    finally:
+        await off.aclose()
 
 
 async def test_without_redis_each_process_keeps_to_it_alone() -> None:

@@ -15,7 +15,11 @@ from app.engine.types import Help
 from tests.llm.server import BROKEN, LATE, ModelServer, model_server
 from tests.processes import eventually
 
-SOON = Times(connect=0.3, first_token=0.3, total=0.6)
+SOON = {
+    "never": Times(connect=60, first_token=0.3, total=60),
+    "drip": Times(connect=60, first_token=60, total=0.6),
+}
+"""For each way to be late the one bound that has to end it."""
 AMPLE = Times(connect=60, first_token=60, total=60)
 """For a machine that does other things too: no test of another failure ends with this one."""
 GENEROUS_SECONDS = 30.0
@@ -47,7 +51,7 @@ async def test_an_answer_is_put_together_from_its_stream(server: ModelServer) ->
 async def test_whatever_it_does_the_call_fails_soon_and_says_little(server: ModelServer, mode: str) -> None:
     server.mode, asked = mode, len(server.requests)
     began = time.monotonic()
-    async with completions(server.base_url, SOON if mode in LATE else AMPLE) as model:
+    async with completions(server.base_url, SOON.get(mode, AMPLE)) as model:
         with pytest.raises((ModelFailedError, prompt.BadAnswerError)) as raised:
             prompt.read(await model.complete(prompt.messages(WANTED), max_chars=prompt.MAX_ANSWER_CHARS))
     assert time.monotonic() - began < GENEROUS_SECONDS
