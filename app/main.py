@@ -19,6 +19,7 @@ from app.consent.audit import Auditor
 from app.consent.service import Texts
 from app.conversations import questions_metrics
 from app.conversations.consents import Reach
+from app.conversations.recent import Recent
 from app.conversations.service import Adviser, Chat
 from app.core.db import Database
 from app.core.jobs import Doorbell, arq_redis
@@ -114,12 +115,15 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
                 refresh=partial(limits.refresh, database),
             )
             cleanup.push_async_callback(app.state.enforcement.aclose)
+            adviser = _adviser(settings, app.state.enforcement, cleanup)
             app.state.chat = Chat(
                 database=database,
                 engine=engine,
                 texts=texts,
                 reach=Reach.of(settings),
-                adviser=_adviser(settings, app.state.enforcement, cleanup),
+                # what costs a call is first looked for among what was answered before
+                recent=Recent() if adviser is None else Recent(size=0),
+                adviser=adviser,
             )
             for background in (app.state.enforcement.keep_fresh(), watch_loop()):
                 cleanup.push_async_callback(_end, asyncio.create_task(background))

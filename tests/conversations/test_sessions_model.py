@@ -70,7 +70,7 @@ class World:
             windows = []
             for _ in range(CHATS):
                 async with self._database.transaction() as session:
-                    opened = await service.open_session(session, ENGINE, locale="pl")
+                    opened = await service.open_session(session, self._chat, locale="pl")
                 token_hash = service.hash_token(opened["session_token"])
                 windows.append(Window(opened["session_id"], token_hash, now))
             async with self._database.driver() as sql:

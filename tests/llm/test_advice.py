@@ -45,7 +45,9 @@ def test_a_guess_follows_our_own_words_and_changes_nothing_else() -> None:
     assert wanted is not None
     advised = ENGINE.take_advice(asked, answer, Advice(wanted.text, entry="floor"))
     assert advised.replies[0] == answer.replies[0]
-    assert advised.replies[1].text == "Może to pomoże: Podłogi w pakiecie Premium: podłoga drewniana."
+    assert (
+        advised.replies[1].text == "Może to pomoże: Podłogi w pakiecie Premium: drewniana podłoga (naturalne drewno)."
+    )
     assert replace(advised, replies=answer.replies) == answer
 
 
