@@ -1,0 +1,78 @@
+"""Errors that no route of ours raises today: whoever adds one that does gets the right problem."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+import structlog
+from fastapi import FastAPI
+
+from app.core.errors import UnavailableError
+from app.web.handlers import install_handlers
+from app.web.middleware import CatchMiddleware, RequestMiddleware
+
+ERRORS: dict[str, Exception] = {
+    "unique": asyncpg.UniqueViolationError("a value that somebody wrote"),
+    "shutdown": asyncpg.AdminShutdownError("bye"),
+    "broken": asyncpg.InternalClientError("got result for unknown protocol state 3"),
+    "refused": ConnectionRefusedError(111, "postgres.internal"),
+    "silent": TimeoutError(),
+    "busy": UnavailableError("Later.", retry_after=7),
+}
+
+
+@pytest.fixture
+async def errors() -> AsyncIterator[httpx.AsyncClient]:
+    """An application that does nothing right."""
+    app = FastAPI()
+    install_handlers(app)
+    app.add_middleware(CatchMiddleware)
+    app.add_middleware(RequestMiddleware)
+
+    @app.get("/{error}")
+    async def fail(error: str) -> None:
+        raise ERRORS[error]
+
+    @app.post("/counts")
+    async def count(body: dict[str, int]) -> None:
+        raise AssertionError(body)
+
+    @app.get("/context/names")
+    async def context() -> dict[str, Any]:
+        return structlog.contextvars.get_contextvars()
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "retry_after"),
+    [
+        ("unique", 500, "internal-error", None),
+        ("shutdown", 503, "database-unavailable", "2"),
+        ("broken", 503, "database-unavailable", "2"),
+        ("refused", 503, "database-unavailable", "2"),
+        ("silent", 503, "database-unavailable", "2"),
+        ("busy", 503, "unavailable", "7"),
+    ],
+)
+async def test_an_outage_is_503_and_a_mistake_is_500(
+    errors: httpx.AsyncClient, error: str, status: int, code: str, retry_after: str | None
+) -> None:
+    answer = await errors.get(f"/{error}")
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers.get("Retry-After") == retry_after
+    assert "wrote" not in answer.text
+    assert "internal." not in answer.text
+
+
+async def test_a_pointer_escapes_what_rfc_6901_escapes(errors: httpx.AsyncClient) -> None:
+    answer = await errors.post("/counts", json={"a/b~c": "x"})
+    assert [part["pointer"] for part in answer.json()["errors"]] == ["/a~1b~0c"]
+
+
+async def test_a_request_logs_nothing_that_was_bound_before_it(errors: httpx.AsyncClient) -> None:
+    with structlog.contextvars.bound_contextvars(left_behind="by somebody else"):
+        assert set((await errors.get("/context/names")).json()) == {"request_id", "trace_id"}
