@@ -174,6 +174,17 @@ def _repeat_topic(context: Context) -> Part:
     return answer(Act(entry.id, entry), context)
 
 
+def _discount(context: Context) -> Part:
+    """What is off; to somebody who wants a named package for less, the one below it too."""
+    words = context.voice.answer_of("discount")
+    if words is None:
+        return fallback(context)
+    if not (context.cheaper and context.packages and context.slots.area_m2 is not None):
+        return Part(Reply("text", words))
+    lower = offers.next_package(context)
+    return replace(lower, reply=replace(lower.reply, text=f"{words} {lower.reply.text}"))
+
+
 def _nothing(_: Context) -> Part:
     """The closing says it all."""
     return Part(Reply("text", ""))
@@ -212,4 +223,5 @@ _COMPOSED: dict[str, Callable[[Context], Part]] = {
     "ack": _simple("ack"),
     "unsure": _simple("unsure"),
     "foreign_money": _simple("foreign_money"),
+    "discount": _discount,
 }

@@ -31,7 +31,7 @@ _INJECTION = re.compile(
     r"(?:numer\w*|telefon\w*|mail\w*|nazwisk\w*|imie|adres\w*|dane|rozmow\w*|ile|co|kto)(?:\W+\w+){0,4}?\W+(?:poprzedni|ostatni)\w* (?:klien|uzytkown|rozmowc|lead)\w*|"
     r"(?:other|previous|last|another) (?:customer|client|user|visitor)s?'?s? (?:data|phone|email|number|detail|name|conversation)\w*|(?:customer|client|user) (?:list|database|data))\b"
     r"|\b(?:od teraz|from now on|you are now|jestes teraz|teraz jestes|udawaj|pretend|zachowuj sie jak|(?:dzialaj|pracuj|odpowiadaj|pisz) jako?|act as|wciel sie|odgrywaj|roleplay|mow jak|talk like|speak like|wyobraz sobie ze jestes)\b(?:\W+\w+){0,3}?\W*(?:jestes|badz|pirat\w*|robot\w*|czlowiek\w*|ekspert\w*|kucharz\w*|lekarz\w*|pirate\w*|postac\w*|ze jestes|you are|to be|as|a|an|jako|szef\w*|admin\w*|chatgpt|dyrektor\w*|prezes\w*|rola|ai|bot\w*|gpt)\b"
-    r"|(?:^|\n|\s)(?:system|assistant|developer)\s?:|<\s?/?\s?(?:script|system|iframe|img)|\[(?:system|inst)\]|\{\{|\$\{|\b(?:potwierdz|confirm)\w*\b(?:\W+\w+){0,3}?\W+(?:kosztuj\w*|cen\w*|costs?|price|za darmo|gratis|free|rabat\w*)\b"
+    r"|(?:^|\n|\s)(?:system|assistant|developer)\s?:|<\s?/?\s?(?:script|system|iframe|img)|\[(?:system|inst)\]|\{\{|\$\{|\b(?:potwierdz|confirm)\w*\b(?:\W+\w+){0,3}?\W+(?:kosztuj\w*|cen\w*|costs?|price|za darmo|gratis|free|rabat\w*|(?:umowil\w*|ustalil\w*|dogadal\w*|obiecal\w*|agreed|promised)(?:\W+\w+){0,6}?\W+\d+\W?(?:zl\w*|pln|%|proc\w*))"
     r"|\b(?:przetlumacz|powtorz|wypisz|wyswietl|print|repeat|reveal|show|translate)\w*\b(?:\W+\w+){0,4}?\W+(?:powyzej|above|prompt\w*|instrukcj\w*|instructions)\b"
 )
 _ABUSE = re.compile(
@@ -46,6 +46,10 @@ _HUMAN_WISH = re.compile(
 )
 _HUMAN_DIRECT = re.compile(
     r"\b(?:nie chce (?:\w+ )?(?:z )?(?:botem|robotem|automatem|maszyna)|z prawdziw\w* (?:czlowiekiem|osoba)|prawdziw\w* (?:czlowiek\w*|osob\w*)|human please|live agent|z kims z firmy|not a bot)\b"
+)
+_BOOKING = re.compile(
+    r"\b(?:umow\w*|zarezerw\w*|rezerw\w*|zapis\w*|book|schedule|arrange)\b(?:\W+\w+){0,3}?\W+"
+    r"(?:spotkani\w*|konsultacj\w*|wizyt\w*|meeting|consultation|appointment)\b"
 )
 _IS_BOT = re.compile(
     r"\b(?:czy|jestes|are you|is this|rozmawiam z)\b.{0,25}\b(?:czlowiek\w*|human|real person|konsultant\w*|osob\w*|botem|bot|robot\w*|automat\w*|ai|sztuczn\w*|chatgpt|gpt)\b"
@@ -82,4 +86,6 @@ def _wants_human(folded: str) -> bool:
         return False
     if _HUMAN_DIRECT.search(folded):
         return True
+    if _BOOKING.search(folded):
+        return False
     return _HUMAN.search(folded) is not None and (_HUMAN_WISH.search(folded) is not None or len(folded.split()) <= 2)

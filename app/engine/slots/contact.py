@@ -218,7 +218,7 @@ def _group_digits(spoken: str) -> str:
 def _short_number(folded: str) -> bool:
     """A phone was announced, but too few digits followed."""
     match = re.search(
-        r"(?:telefon|tel\.?|numer telefonu|numer to|phone(?: number)?(?: is)?|moj numer|my number is)\W{1,3}(?:to )?(?:\d[ -]?){3,8}(?!\s?\d)",
+        r"(?:telefon|tel\.?|numer telefonu|numer to|phone(?: number)?(?: is)?|moj (?:numer|nr)|nr (?:tel\w*|kom\w*)\.?|my number is)\W{1,3}(?:to )?(?:\d[ -]?){3,8}(?!\s?\d)",
         folded,
     )
     return match is not None and not re.match(r"\s?(?:zl|m2|m\b|tys)", folded[match.end() :])
