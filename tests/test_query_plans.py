@@ -143,7 +143,6 @@ QUERIES: dict[str, Query] = {
         s, conversation_id=_id(), seq=2, language="pl", asked_at=clock.now(), most=20
     ),
     "open questions": questions.count_open,
-    "purge of questions": lambda s: retention.delete_batch(s, retention.QUESTIONS, age=LEASE, limit=500),
     "operators' actions": lambda s: operations.actions(s, target="x", before=(clock.now(), _id()), limit=50),
 }
 

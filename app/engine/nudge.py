@@ -8,6 +8,7 @@ from app.engine.types import Reply, Slots
 
 SILENT: Final = frozenset({"not_interested", "later", "no_contact_needed", "goodbye", "abuse", "erasure", "human"})
 """What was last talked about by somebody who is not waiting for us to say more."""
+_MISSING: Final = ("area_m2", "package", "phone")
 
 
 def reply(voice: Voice, state: State, slots: Slots) -> Reply | None:
@@ -18,10 +19,7 @@ def reply(voice: Voice, state: State, slots: Slots) -> Reply | None:
     """
     if state.topic in SILENT:
         return None
-    if state.asked not in {None, *_MISSING}:
-        return Reply("text", voice.say("nudge"))
-    wanted = [state.asked] if state.asked is not None else list(_MISSING)
-    for name in wanted:
+    for name in _MISSING if state.asked is None else (state.asked,):
         if name == "phone" and not slots.has_contact:
             return Reply("text", voice.say("nudge_contact"), None, voice.chips("qr_booking"))
         if name == "area_m2" and slots.area_m2 is None:
@@ -30,6 +28,3 @@ def reply(voice: Voice, state: State, slots: Slots) -> Reply | None:
             text = voice.say("nudge_package", area=voice.area(slots.area_m2), choices=voice.choices)
             return Reply("text", text, None, voice.chips("qr_packages"))
     return Reply("text", voice.say("nudge"))
-
-
-_MISSING: Final = ("area_m2", "package", "phone")

@@ -154,7 +154,7 @@ async def test_who_is_not_waiting_for_us_is_left_alone(
         ((ENQUIRY, CONSENT), "Gdyby coś było niejasne"),
         ((ENQUIRY,), "Gdyby coś było niejasne"),
         (("691 222 333",), "Gdyby coś było niejasne"),
-        (("proszę o oddzwonienie",), "można zostawić tu numer telefonu"),
+        (("oddzwońcie do mnie",), "można zostawić tu numer telefonu"),
         (("what warranty do you give?",), "The floor area is enough"),
     ],
 )

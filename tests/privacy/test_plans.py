@@ -36,6 +36,9 @@ INSERT INTO consent_evidence (audit_seq, conversation_id, salt) SELECT n, md5(n:
 generate_series(1, {ROWS}) n;
 INSERT INTO followup_event (id, conversation_id, followup_number)
 SELECT gen_random_uuid(), md5(n::text)::uuid, 1 FROM generate_series(1, {ROWS}) n;
+INSERT INTO unanswered_question (id, conversation_id, seq, language, asked_at, status, decided_at)
+SELECT gen_random_uuid(), md5(n::text)::uuid, 1, 'pl', now() - n * interval '1 min', 'answered',
+    now() - n * interval '1 min' FROM generate_series(1, {ROWS}) n;
 INSERT INTO mailed_address (message_id, conversation_id, address_hmac, key_id)
 SELECT gen_random_uuid(), md5(n::text)::uuid, sha256(n::text::bytea), 'k' FROM generate_series(1, {ROWS}) n;
 INSERT INTO outbound_alert (
@@ -106,6 +109,7 @@ QUERIES: dict[str, Query] = {
     "purge leads": purge_of(retention.LEADS),
     "purge evidence": purge_of(retention.EVIDENCE),
     "purge alerts": purge_of(retention.ALERTS),
+    "purge questions": purge_of(retention.QUESTIONS),
     "purge actions": purge_of(retention.ACTIONS),
     "purge expired": purge_of(retention.EXPIRED_REQUESTS),
     "purge answered": purge_of(retention.ANSWERED_REQUESTS),
