@@ -11,6 +11,7 @@ from app.consent.routes import router as consent
 from app.conversations.audit_routes import router as audit
 from app.conversations.consent_routes import router as answers
 from app.conversations.desk_routes import router as conversations
+from app.conversations.handoff_routes import router as handoff
 from app.conversations.offer_routes import router as offer
 from app.conversations.routes import router as chat
 from app.conversations.unsubscribe_routes import router as unsubscribe
@@ -25,6 +26,7 @@ from app.web.health import router as health
 
 ROUTERS: tuple[APIRouter, ...] = (
     chat,
+    handoff,
     chat_privacy,
     offer,
     consent,

@@ -23,6 +23,8 @@ LAST_WORDS = 3
 TURN_SECONDS: Final = 1.0
 """How long a turn waits for each of its two statements, which take milliseconds: a visitor waits for the answer."""
 FACTS = ("area_m2", "package", "city", "budget_pln", "name", "phone", "email", "property_type")
+DECIDED_ELSEWHERE: Final = ("state", "rodo_consent", "marketing_consent", "name", "phone", "email")
+"""What a handoff, a decision or the contact form may change without a message, while a turn is computed."""
 
 _READ_TURN = text(
     f"""
@@ -43,8 +45,7 @@ _WRITE_TURN = text(
             language = :language, memory = CAST(:memory AS jsonb), last_seq = :last_seq,
             visitor_messages = visitor_messages + 1, last_message_at = :at
         WHERE id = :id AND last_seq = :read_seq
-            AND rodo_consent IS NOT DISTINCT FROM :read_rodo
-            AND marketing_consent IS NOT DISTINCT FROM :read_marketing
+            AND {" AND ".join(f"{name} IS NOT DISTINCT FROM :read_{name}" for name in DECIDED_ELSEWHERE)}
         RETURNING id
     )
     INSERT INTO chat_messages
@@ -82,26 +83,22 @@ async def read_turn(
 
 def turn_values(
     *,
-    conversation_id: UUID,
-    read_seq: int,
+    read: Mapping[str, Any],
     at: datetime,
     facts: Mapping[str, Any],
     language: str,
-    read_rodo: bool | None,
-    read_marketing: bool | None,
     memory: Mapping[str, Any],
     messages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The parameters of `write_turn` and `write_turn_in`. `read_…` is what the turn was computed from."""
+    """The parameters of `write_turn` and `write_turn_in`. `read` is the row that the turn was computed from."""
     return {
         **facts,
-        "id": conversation_id,
-        "read_seq": read_seq,
-        "last_seq": read_seq + len(messages),
+        **{f"read_{name}": read[name] for name in DECIDED_ELSEWHERE},
+        "id": read["id"],
+        "read_seq": read["last_seq"],
+        "last_seq": read["last_seq"] + len(messages),
         "at": at,
         "language": language,
-        "read_rodo": read_rodo,
-        "read_marketing": read_marketing,
         "memory": orjson.dumps(memory).decode(),
         "messages": orjson.dumps(messages).decode(),
     }
@@ -110,8 +107,8 @@ def turn_values(
 async def write_turn(connection: asyncpg.Connection, values: Mapping[str, Any]) -> bool:
     """Write a whole turn in one statement that is its own transaction.
 
-    False, and nothing written, when another turn or a decision about a consent came in between. A turn never writes
-    consents: `consents.decide` does.
+    False, and nothing written, when another turn came in between, or something of DECIDED_ELSEWHERE changed. A turn
+    never writes consents: `consents.decide` does.
     """
     return bool(
         await connection.fetch(WRITE_TURN_SQL, *(values[name] for name in _WRITE_TURN_ORDER), timeout=TURN_SECONDS)

@@ -120,6 +120,33 @@ class MessagesOut(BaseModel):
     next_cursor: int | None = Field(description="Pass it as `after` to read on; null at the end.")
 
 
+class HandoffIn(_In):
+    """A wish for a person."""
+
+    reason: Annotated[SafeStr, AfterValidator(not_blank)] | None = Field(
+        None,
+        max_length=MAX_TEXT,
+        description="What it is about; stored as a message of the visitor.",
+        examples=["Chcę omówić umowę."],
+    )
+
+
+class HandoffOut(BaseModel):
+    """A conversation that a person answers from now on. The bot is silent until they release it."""
+
+    state: Literal["handoff"] = "handoff"
+    requested_at: datetime
+    people_are_there: bool = Field(description="At this moment.")
+    back_at: datetime | None = Field(description="When the office opens next; null while it is open.")
+    text: str = Field(
+        description="What to show, as of now.",
+        examples=["Dobrze, przekażę prośbę. Zespół będzie dostępny w poniedziałek od 9:00."],
+    )
+    replies: list[MessageOut] = Field(
+        description="What this request has put into the conversation; none when repeated."
+    )
+
+
 class PackageOut(BaseModel):
     """One package as we sell it. Prices are gross PLN for one square metre."""
 

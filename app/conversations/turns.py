@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from app.consent.service import Seen, Texts
@@ -14,6 +14,8 @@ from app.engine import types as engine_types
 from app.engine.engine import Engine
 from app.leads.service import LeadFacts
 
+HANDOFF: Final = "handoff"
+"""The state in which a person answers and the bot is silent."""
 MAX_REPLIES = 10
 _MESSAGE_FIELDS = ("id", "seq", "role", "type", "text", "data", "quick_replies", "created_at")
 
@@ -58,6 +60,7 @@ def take(
             consent_marketing=row["marketing_consent"],
             memory=memory.get("engine", {}),
             consent_texts=texts.bodies,
+            silent=row["state"] == HANDOFF,
         )
     )
     rodo, marketing = _consents_after(row, answer.decisions)
@@ -106,13 +109,10 @@ def take(
         else None,
         new_address=facts["email"] not in {None, row["email"]},
         values=repository.turn_values(
-            conversation_id=row["id"],
-            read_seq=row["last_seq"],
+            read=row,
             at=at,
             facts=facts,
             language=answer.language,
-            read_rodo=row["rodo_consent"],
-            read_marketing=row["marketing_consent"],
             memory={"engine": answer.memory, "shown": shown | _shown_now(answer, texts)},
             messages=[visitor, *replies],
         ),

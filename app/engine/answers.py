@@ -7,6 +7,7 @@ from app.engine import compose, offers
 from app.engine.dialog import Act
 from app.engine.knowledge import City
 from app.engine.parts import Context, Part
+from app.engine.rights import OFFERS_HANDOFF
 from app.engine.slots.package import Named
 from app.engine.types import Reply
 
@@ -36,7 +37,7 @@ def fallback(context: Context) -> Part:
     if misses == 1:
         popular = voice.name(voice.lexicon.most_chosen)
         return Part(Reply("text", voice.say("fallback_again", popular=popular), None, voice.chips("qr_booking")))
-    return Part(Reply("text", voice.say("fallback_human"), None, voice.chips("qr_human")))
+    return Part(Reply("text", voice.say("fallback_human"), OFFERS_HANDOFF, voice.chips("qr_human")))
 
 
 def _lead_time(context: Context) -> Part:

@@ -29,6 +29,8 @@ NAMES: Final[Mapping[str, str]] = {
     "mailed_address": "mailed_addresses",
     "opt_in_check": "opt_in_checks",
     "outbound_alert": "alerts",
+    "handoff": "handoffs",
+    "message_feedback": "feedback",
 }
 """What tables are called in an export; any other has its own name."""
 
