@@ -10,6 +10,7 @@ from app.alerts.routes.status import router as status
 from app.consent.routes import router as consent
 from app.conversations.audit_routes import router as audit
 from app.conversations.consent_routes import router as answers
+from app.conversations.contact_routes import router as contact
 from app.conversations.desk_routes import router as conversations
 from app.conversations.handoff_routes import router as handoff
 from app.conversations.offer_routes import router as offer
@@ -27,6 +28,7 @@ from app.web.health import router as health
 ROUTERS: tuple[APIRouter, ...] = (
     chat,
     handoff,
+    contact,
     chat_privacy,
     offer,
     consent,

@@ -81,6 +81,12 @@ async def read_turn(
     return None if row is None else dict(row)
 
 
+async def read_in(session: AsyncSession, token_hash: bytes) -> dict[str, Any]:
+    """The same in the caller's transaction, which holds the row. Raises NoResultFound when there is none."""
+    found = await session.execute(_READ_TURN, {"token_hash": token_hash, "client_message_id": None})
+    return dict(found.mappings().one())
+
+
 def turn_values(
     *,
     read: Mapping[str, Any],
@@ -187,6 +193,18 @@ async def set_consents(
         update(ChatConversation)
         .where(ChatConversation.id == conversation_id)
         .values(rodo_consent=rodo, marketing_consent=marketing),
+        execution_options={"synchronize_session": False},
+    )
+
+
+async def set_contact(
+    session: AsyncSession, conversation_id: UUID, *, name: str | None, phone: str | None, email: str | None
+) -> None:
+    """Store what a visitor is called and reached by. The caller holds the lock of the conversation's row."""
+    await session.execute(
+        update(ChatConversation)
+        .where(ChatConversation.id == conversation_id)
+        .values(name=name, phone=phone, email=email),
         execution_options={"synchronize_session": False},
     )
 

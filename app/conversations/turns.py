@@ -75,7 +75,7 @@ def take(
         "type": "text",
         "text": text,
         "outcome": {
-            "context": _context(facts, rodo=rodo, marketing=marketing),
+            "context": context(facts, rodo=rodo, marketing=marketing),
             "state": row["state"],
             "replies": len(answer.replies),
         },
@@ -168,7 +168,8 @@ def plain_area(area: Decimal | None) -> Decimal | None:
     return whole if area == whole else area.normalize()
 
 
-def _context(facts: Mapping[str, Any], *, rodo: bool | None, marketing: bool | None) -> dict[str, Any]:
+def context(facts: Mapping[str, Any], *, rodo: bool | None, marketing: bool | None) -> dict[str, Any]:
+    """What the visitor told us, on the wire."""
     area = facts["area_m2"]
     number = None if area is None else int(area) if area == area.to_integral_value() else float(area)
     return {**facts, "area_m2": number, "consent_contact": rodo, "consent_marketing": marketing}
