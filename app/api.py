@@ -12,6 +12,8 @@ from app.conversations.audit_routes import router as audit
 from app.conversations.consent_routes import router as answers
 from app.conversations.contact_routes import router as contact
 from app.conversations.desk_routes import router as conversations
+from app.conversations.feedback_routes import desk_router as feedback
+from app.conversations.feedback_routes import router as chat_feedback
 from app.conversations.handoff_routes import router as handoff
 from app.conversations.offer_routes import router as offer
 from app.conversations.routes import router as chat
@@ -29,6 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     chat,
     handoff,
     contact,
+    chat_feedback,
     chat_privacy,
     offer,
     consent,
@@ -39,6 +42,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     privacy_pages,
     leads,
     conversations,
+    feedback,
     followups,
     alerts,
     dead_letters,

@@ -17,6 +17,7 @@ from app.api import ROUTERS, TAGS
 from app.consent.anchor import Anchor
 from app.consent.audit import Auditor
 from app.consent.service import Texts
+from app.conversations import metrics as conversation_metrics
 from app.conversations.consents import Reach
 from app.conversations.service import Chat
 from app.core.db import Database
@@ -96,6 +97,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             app.state.followups = Followups.of(settings, engine)
             app.state.metrics = (
                 partial(alert_metrics.families, configured=settings.configured_channels),
+                conversation_metrics.families,
                 followup_metrics.families,
             )
             app.state.door = Door(

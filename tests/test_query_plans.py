@@ -12,6 +12,7 @@ from app.alerts.repository import alerts, dead_letters, gate, notices, queue, ro
 from app.consent import audit_repository as audit
 from app.consent import repository as consent
 from app.conversations import desk_repository as conversation_desk
+from app.conversations import feedback_repository as feedback
 from app.conversations import handoff_repository as handoffs
 from app.conversations import repository as conversations
 from app.conversations import unsubscribe_repository as unsubscribes
@@ -63,6 +64,9 @@ INSERT INTO consent_evidence (audit_seq, conversation_id, salt)
 SELECT n, md5(n::text)::uuid, '' FROM generate_series(1, {ROWS}) n;
 INSERT INTO idempotency_key (scope, key, fingerprint, status, body)
 SELECT 'key:admin POST /v1/followups', md5(n::text), '', 201, '{{}}' FROM generate_series(1, {ROWS}) n;
+INSERT INTO message_feedback (id, conversation_id, message_seq, rating, created_at)
+SELECT md5('r' || n)::uuid, md5(n::text)::uuid, 1, CASE WHEN n % 100 > 0 THEN 'up' ELSE 'down' END,
+       now() - interval '30 days' FROM generate_series(1, {ROWS}) n;
 INSERT INTO handoff (id, conversation_id, released_at)
 SELECT md5('h' || n)::uuid, md5(n::text)::uuid, CASE WHEN n % 100 > 0 THEN now() END FROM generate_series(1, {ROWS}) n;
 INSERT INTO followup_event (id, conversation_id, followup_number, state, created_at, closed_at)
@@ -115,6 +119,12 @@ QUERIES: dict[str, Query] = {
     "take a handoff": lambda s: handoffs.take(s, _id(), actor="x", at=clock.now()),
     "open handoff": lambda s: _one_or_none(handoffs.open_handoff(s, _id())),
     "release a handoff": lambda s: _one_or_none(handoffs.release(s, _id(), at=clock.now())),
+    "feedback on a message": lambda s: feedback.seq_of_ours(s, _id(), uuid4()),
+    "rate a message": lambda s: feedback.rate(s, _id(), 1, rating="up", comment=None, at=clock.now()),
+    "feedback page": lambda s: feedback.page(s, rating=None, before=(clock.now(), _id()), limit=50),
+    "feedback of a kind": lambda s: feedback.page(s, rating="down", before=(clock.now(), _id()), limit=50),
+    "feedback by rating": lambda s: feedback.counts(s, days=7),
+    "waiting handoffs": feedback.waiting_handoffs,
     "one conversation": lambda s: conversation_desk.get(s, _id()),
     "status of a lead": lambda s: leads.set_status(s, _id(), "won"),
     "stored answer": lambda s: operations.answer(s, scope="key:admin POST /v1/followups", key="x" * 16),
