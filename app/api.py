@@ -12,6 +12,7 @@ from app.conversations.audit_routes import router as audit
 from app.conversations.consent_routes import router as answers
 from app.conversations.contact_routes import router as contact
 from app.conversations.desk_routes import router as conversations
+from app.conversations.events_routes import router as events
 from app.conversations.feedback_routes import desk_router as feedback
 from app.conversations.feedback_routes import router as chat_feedback
 from app.conversations.handoff_routes import router as handoff
@@ -29,6 +30,7 @@ from app.web.health import router as health
 
 ROUTERS: tuple[APIRouter, ...] = (
     chat,
+    events,
     handoff,
     contact,
     chat_feedback,

@@ -19,6 +19,7 @@ from app.consent.audit import Auditor
 from app.consent.service import Texts
 from app.conversations import metrics as conversation_metrics
 from app.conversations.consents import Reach
+from app.conversations.events import Feed
 from app.conversations.service import Chat
 from app.core.db import Database
 from app.core.jobs import Doorbell, arq_redis
@@ -114,11 +115,12 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
                 refresh=partial(limits.refresh, database),
             )
             cleanup.push_async_callback(app.state.enforcement.aclose)
-            for background in (app.state.enforcement.keep_fresh(), watch_loop()):
+            app.state.feed = Feed(database, max_streams=settings.max_streams, seconds=settings.stream_seconds)
+            for background in (app.state.enforcement.keep_fresh(), app.state.feed.poll(), watch_loop()):
                 cleanup.push_async_callback(_end, asyncio.create_task(background))
             if (server := running_server()) is not None:
                 harden(server, receive_seconds=settings.receive_seconds, max_connections=settings.max_connections)
-            app.state.drain = Drain(settings.drain_seconds)
+            app.state.drain = Drain(settings.drain_seconds, begun=app.state.feed.shut)
             app.state.drain.install()
             yield
 

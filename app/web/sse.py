@@ -96,6 +96,11 @@ def event(name: str, data: Any, *, seq: int | None = None) -> bytes:
     return b"event: %s\n%sdata: %s\n\n" % (name.encode(), number, orjson.dumps(data))
 
 
+def retry(milliseconds: int) -> bytes:
+    """How long a client waits before it comes again once the stream has ended."""
+    return b"retry: %d\n\n" % milliseconds
+
+
 def comment(text: str) -> bytes:
     """A line for people who look at the wire; clients ignore it."""
     return f": {text}\n\n".encode()

@@ -25,6 +25,7 @@ OPERATIONS = {
     "channels_send_test",
     "chat_delete_chat",
     "chat_export_chat",
+    "chat_follow",
     "chat_give_contact",
     "chat_list_messages",
     "chat_open_session",
