@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from app.consent.service import Purpose
+from app.conversations import examples
 from app.conversations.consent_schemas import AnswerIn
 from app.conversations.schemas import ContextOut
 from app.core.addresses import MAX_CHARACTERS, normalise_email
@@ -81,7 +82,7 @@ class ContactIn(BaseModel):
 class ContactOut(BaseModel):
     """What is known now."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.CONTACT]})
 
     context: ContextOut
     state: Literal["open", "handoff", "closed"]

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.conversations import examples
 from app.conversations.schemas import MAX_TEXT, VisitorMessageOut
 from app.core.text import SafeStr, not_blank
 
@@ -63,7 +64,7 @@ class PersonMessageIn(BaseModel):
 class PersonMessageOut(BaseModel):
     """A person's message as it was stored, without its words."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.PERSON_MESSAGE]})
 
     conversation_id: UUID
     id: UUID
@@ -74,7 +75,7 @@ class PersonMessageOut(BaseModel):
 class ReleasedOut(BaseModel):
     """A conversation that the bot answers again."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.RELEASED]})
 
     conversation_id: UUID
     state: ConversationState

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 
-from app.conversations import events, service
+from app.conversations import events, examples, service
 from app.conversations.events import Feed, Watcher
 from app.conversations.service import SessionUnknownError
 from app.conversations.stream import failure
@@ -41,7 +41,8 @@ async def _feed(request: Request) -> Feed:
         200: {
             "description": "`state` at once and whenever it changes; `message` for each message after the given one, "
             "with its `seq` as `id`: what is stored, then what comes. It ends by itself; come again with "
-            "`Last-Event-ID`."
+            "`Last-Event-ID`.",
+            "content": sse.content(examples.FOLLOWED),
         },
         **documented(400),
     },

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.conversations import examples
 from app.conversations.feedback import Rating
 from app.core.text import SafeStr
 
@@ -21,9 +22,7 @@ class FeedbackIn(BaseModel):
     comment: SafeStr | None = Field(None, max_length=MAX_COMMENT, examples=["Dokładnie tego szukałam."])
 
 
-class RatedOut(BaseModel):
-    """A rating as it stands."""
-
+class _RatingOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     rating: Rating
@@ -32,7 +31,13 @@ class RatedOut(BaseModel):
     updated_at: datetime
 
 
-class FeedbackOut(RatedOut):
+class RatedOut(_RatingOut):
+    """A rating as it stands."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.RATED]})
+
+
+class FeedbackOut(_RatingOut):
     """A rating and the message that it is about."""
 
     id: UUID
@@ -44,6 +49,8 @@ class FeedbackOut(RatedOut):
 
 class FeedbacksOut(BaseModel):
     """A page of ratings, newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.FEEDBACKS]})
 
     items: list[FeedbackOut]
     next_cursor: str | None

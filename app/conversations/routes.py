@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import ValidationError
 
 from app.consent.service import Origin
-from app.conversations import service, stream
+from app.conversations import examples, service, stream
 from app.conversations.schemas import MessageIn, MessagesOut, SessionIn, SessionOut, TurnOut
 from app.conversations.service import Chat
 from app.web import sse
@@ -18,7 +18,7 @@ from app.web.problems import documented
 from app.web.ratelimit import chat as chat_limit
 from app.web.ratelimit import credential, limiter
 from app.web.routing import Router, solved_by
-from app.web.sse import STREAM_CONTENT, LastEventIdHeader
+from app.web.sse import LastEventIdHeader
 
 router = Router(prefix="/v1/chat", tags=["chat"])
 
@@ -66,7 +66,7 @@ async def _arguments(request: Request, sent: Any) -> dict[str, Any] | None:
             "description": "Said before: the same answer again. Or, where `Accept` prefers `text/event-stream`, the "
             "answer as events: `ack`, for each reply `quote` (if it is one) and `message`, then `done` with the JSON "
             "answer; `error` with a problem ends it early.",
-            "content": STREAM_CONTENT,
+            "content": sse.content(examples.STREAM),
         },
         **documented(409),
     },

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from app.conversations import examples
 from app.core.text import SafeStr, not_blank
 
 MAX_TEXT = 2_000
@@ -46,6 +47,8 @@ class PrivacyOut(BaseModel):
 
 class SessionOut(BaseModel):
     """A new conversation. Keep `session_token`: it is shown once and opens this conversation only."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.SESSION]})
 
     session_id: UUID
     session_token: str = Field(description="256-bit secret; send it as `Authorization: Bearer`.")
@@ -107,6 +110,8 @@ class ContextOut(BaseModel):
 class TurnOut(BaseModel):
     """The stored message, what we answer, and what is known now."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.TURN]})
+
     message: VisitorMessageOut
     replies: list[MessageOut]
     context: ContextOut
@@ -115,6 +120,8 @@ class TurnOut(BaseModel):
 
 class MessagesOut(BaseModel):
     """A page of the conversation, oldest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.MESSAGES]})
 
     items: list[MessageOut]
     next_cursor: int | None = Field(description="Pass it as `after` to read on; null at the end.")
@@ -133,6 +140,8 @@ class HandoffIn(_In):
 
 class HandoffOut(BaseModel):
     """A conversation that a person answers from now on. The bot is silent until they release it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.HANDOFF]})
 
     state: Literal["handoff"] = "handoff"
     requested_at: datetime

@@ -21,15 +21,17 @@ STANDING: Final = "novahouse.standing"
 """In the scope of an answer that stays open and mostly waits: it takes no place among the requests being worked on."""
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
-STREAM_CONTENT: Final[dict[str, Any]] = {MEDIA_TYPE: {"schema": {"type": "string"}}}
-"""The `content` of an answer in OpenAPI that may be a stream."""
-
 _HEADER: Final = "Last-Event-ID"
 _PATTERN: Final = "^[0-9]{1,10}$"
 _LARGEST: Final = 2**31 - 1
 _DIGITS: Final = 10
 
 Events = AsyncGenerator[bytes, None]
+
+
+def content(example: str) -> dict[str, Any]:
+    """The `content` of an answer in OpenAPI that is a stream, or may be one."""
+    return {MEDIA_TYPE: {"schema": {"type": "string"}, "example": example}}
 
 
 class LastEventIdMalformedError(MalformedError):
