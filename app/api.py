@@ -10,7 +10,12 @@ from app.alerts.routes.status import router as status
 from app.consent.routes import router as consent
 from app.conversations.audit_routes import router as audit
 from app.conversations.consent_routes import router as answers
+from app.conversations.contact_routes import router as contact
 from app.conversations.desk_routes import router as conversations
+from app.conversations.events_routes import router as events
+from app.conversations.feedback_routes import desk_router as feedback
+from app.conversations.feedback_routes import router as chat_feedback
+from app.conversations.handoff_routes import router as handoff
 from app.conversations.offer_routes import router as offer
 from app.conversations.questions_routes import router as questions
 from app.conversations.routes import router as chat
@@ -26,6 +31,10 @@ from app.web.health import router as health
 
 ROUTERS: tuple[APIRouter, ...] = (
     chat,
+    events,
+    handoff,
+    contact,
+    chat_feedback,
     chat_privacy,
     offer,
     consent,
@@ -37,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     leads,
     conversations,
     questions,
+    feedback,
     followups,
     alerts,
     dead_letters,

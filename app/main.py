@@ -17,8 +17,10 @@ from app.api import ROUTERS, TAGS
 from app.consent.anchor import Anchor
 from app.consent.audit import Auditor
 from app.consent.service import Texts
+from app.conversations import metrics as conversation_metrics
 from app.conversations import questions_metrics
 from app.conversations.consents import Reach
+from app.conversations.events import Feed
 from app.conversations.recent import Recent
 from app.conversations.service import Adviser, Chat
 from app.core.db import Database
@@ -98,6 +100,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             app.state.followups = Followups.of(settings, engine)
             app.state.metrics = (
                 partial(alert_metrics.families, configured=settings.configured_channels),
+                conversation_metrics.families,
                 followup_metrics.families,
                 questions_metrics.families,
             )
@@ -125,11 +128,12 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
                 recent=Recent() if adviser is None else Recent(size=0),
                 adviser=adviser,
             )
-            for background in (app.state.enforcement.keep_fresh(), watch_loop()):
+            app.state.feed = Feed(database, max_streams=settings.max_streams, seconds=settings.stream_seconds)
+            for background in (app.state.enforcement.keep_fresh(), app.state.feed.poll(), watch_loop()):
                 cleanup.push_async_callback(_end, asyncio.create_task(background))
             if (server := running_server()) is not None:
                 harden(server, receive_seconds=settings.receive_seconds, max_connections=settings.max_connections)
-            app.state.drain = Drain(settings.drain_seconds)
+            app.state.drain = Drain(settings.drain_seconds, begun=app.state.feed.shut)
             app.state.drain.install()
             yield
 

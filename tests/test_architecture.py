@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CHANNELS = Path("worker/channels")
 MESSAGES = Path("worker/messages.py")
-ABOUT_PEOPLE = {"LeadAlert"}
+ABOUT_PEOPLE = {"LeadAlert", "HandoffAlert"}
 """Messages that say something of a person to somebody else, or advertise to the person."""
 WITHOUT_GUARD = {
     "Notice": "tells those who run the service of the service, and holds no personal data",

@@ -1,15 +1,19 @@
 """Every query the code makes finds its rows by an index, shown on filled tables."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy.exc import NoResultFound
 
 from app.alerts.repository import alerts, dead_letters, gate, notices, queue, rounds
 from app.consent import audit_repository as audit
 from app.consent import repository as consent
 from app.conversations import desk_repository as conversation_desk
+from app.conversations import feedback_repository as feedback
+from app.conversations import handoff_repository as handoffs
 from app.conversations import questions_repository as questions
 from app.conversations import repository as conversations
 from app.conversations import unsubscribe_repository as unsubscribes
@@ -61,6 +65,11 @@ INSERT INTO consent_evidence (audit_seq, conversation_id, salt)
 SELECT n, md5(n::text)::uuid, '' FROM generate_series(1, {ROWS}) n;
 INSERT INTO idempotency_key (scope, key, fingerprint, status, body)
 SELECT 'key:admin POST /v1/followups', md5(n::text), '', 201, '{{}}' FROM generate_series(1, {ROWS}) n;
+INSERT INTO message_feedback (id, conversation_id, message_seq, rating, created_at)
+SELECT md5('r' || n)::uuid, md5(n::text)::uuid, 1, CASE WHEN n % 100 > 0 THEN 'up' ELSE 'down' END,
+       now() - interval '30 days' FROM generate_series(1, {ROWS}) n;
+INSERT INTO handoff (id, conversation_id, released_at)
+SELECT md5('h' || n)::uuid, md5(n::text)::uuid, CASE WHEN n % 100 > 0 THEN now() END FROM generate_series(1, {ROWS}) n;
 INSERT INTO followup_event (id, conversation_id, followup_number, state, created_at, closed_at)
 SELECT md5('f' || n)::uuid, md5(n::text)::uuid, 1, 'sent', now() - interval '30 days', now()
 FROM generate_series(1, {ROWS}) n;
@@ -89,6 +98,11 @@ async def filled(filled_url: str) -> AsyncIterator[Database]:
         yield own
 
 
+async def _one_or_none(query: Awaitable[object]) -> None:
+    with suppress(NoResultFound):
+        await query
+
+
 LEASE = timedelta(seconds=60)
 PACE = queue.Pace(interval=timedelta(seconds=1), burst=10)
 SETTLEMENTS = [
@@ -103,6 +117,19 @@ QUERIES: dict[str, Query] = {
     "history": lambda s: conversations.messages(s, _id(), after=1, limit=50),
     "leads page": lambda s: leads.page(s, before=(clock.now(), _id()), limit=50),
     "conversations page": lambda s: conversation_desk.page(s, before=(clock.now(), _id()), limit=50),
+    "conversations of a state": lambda s: conversation_desk.page(
+        s, before=(clock.now(), _id()), limit=50, state="handoff"
+    ),
+    "lock for a handoff": lambda s: handoffs.lock_by_token(s, b"x"),
+    "take a handoff": lambda s: handoffs.take(s, _id(), actor="x", at=clock.now()),
+    "open handoff": lambda s: _one_or_none(handoffs.open_handoff(s, _id())),
+    "release a handoff": lambda s: _one_or_none(handoffs.release(s, _id(), at=clock.now())),
+    "feedback on a message": lambda s: feedback.seq_of_ours(s, _id(), uuid4()),
+    "rate a message": lambda s: feedback.rate(s, _id(), 1, rating="up", comment=None, at=clock.now()),
+    "feedback page": lambda s: feedback.page(s, rating=None, before=(clock.now(), _id()), limit=50),
+    "feedback of a kind": lambda s: feedback.page(s, rating="down", before=(clock.now(), _id()), limit=50),
+    "feedback by rating": lambda s: feedback.counts(s, days=7),
+    "waiting handoffs": feedback.waiting_handoffs,
     "one conversation": lambda s: conversation_desk.get(s, _id()),
     "status of a lead": lambda s: leads.set_status(s, _id(), "won"),
     "stored answer": lambda s: operations.answer(s, scope="key:admin POST /v1/followups", key="x" * 16),
@@ -148,6 +175,7 @@ QUERIES: dict[str, Query] = {
 
 DRIVER_QUERIES: dict[str, DriverQuery] = {
     "last words": lambda c: conversations.last_words(c, [_id()]),
+    "handoffs that wait": lambda c: handoffs.waiting(c, [_id(), uuid4()]),
     "several leads": lambda c: leads.many(c, [_id(), uuid4()]),
     "consent of": lambda c: consent.granted(c, conversation_ids=[_id()]),
     "an audit entry": lambda c: audit.row_hash(c, 5),

@@ -15,7 +15,9 @@ from app.alerts.repository import erasure, notices
 from app.alerts.repository.erasure import LEAD_ERASED
 from app.alerts.repository.queue import Claimed
 from app.consent.service import Purpose, Recipient, reasons_not_to_send
+from app.conversations import handoff_repository as handoffs
 from app.conversations import repository as conversations
+from app.conversations.consents import HANDOFF_REQUESTED
 from app.core import clock
 from app.core.db import Database
 from app.core.keys import KeyRing
@@ -27,15 +29,20 @@ from app.leads import repository as leads
 from app.leads.service import LEAD_CAPTURED, LEAD_HOT
 from app.privacy import proof as proofs
 from app.privacy.opt_in import PROOF_EVENT
-from worker.channels.base import Envelope, LeadAlert, Message, PersonalMail
+from worker.channels.base import Envelope, HandoffAlert, LeadAlert, Message, PersonalMail, Waiting
 from worker.followups import FollowupMails
 from worker.notices import notice
 from worker.personal import deletion, proof_mail
 
 MAX_WORDS: Final = 500
-GUARDED: Final[Mapping[str, Purpose]] = {LEAD_CAPTURED: "rodo", LEAD_HOT: "rodo", FOLLOWUP_DUE: "marketing_email"}
-"""Events about people who have a say, and the purpose that each needs."""
-ABOUT_LEADS: Final = frozenset(event for event, purpose in GUARDED.items() if purpose == "rodo")
+GUARDED: Final[Mapping[str, Purpose]] = {
+    LEAD_CAPTURED: "rodo",
+    LEAD_HOT: "rodo",
+    FOLLOWUP_DUE: "marketing_email",
+    HANDOFF_REQUESTED: "rodo",
+}
+"""Events about people who have a say, and the purpose that each needs; a handoff needs it to say who waits."""
+ABOUT_LEADS: Final = frozenset({LEAD_CAPTURED, LEAD_HOT})
 
 PROOF_PATIENCE: Final = timedelta(minutes=10)
 """How long a proof waits whose address has had its share of mails; until its request lapses."""
@@ -79,10 +86,11 @@ class Messages:
         proving = [alert for alert in claimed if alert.event == PROOF_EVENT]
         erased = [alert for alert in claimed if alert.event == LEAD_ERASED]
         followed = [alert for alert in claimed if alert.event == FOLLOWUP_DUE]
+        waiting = [alert for alert in claimed if alert.event == HANDOFF_REQUESTED]
         written: dict[UUID, Message | Refusal] = {
             alert.id: Refusal("unknown_event", failed=True)
             for alert in claimed
-            if alert not in (*leads_told, *noticed, *proving, *erased, *followed)
+            if alert not in (*leads_told, *noticed, *proving, *erased, *followed, *waiting)
         }
         if leads_told:
             async with self._database.driver() as connection:
@@ -98,6 +106,9 @@ class Messages:
         if followed:
             async with self._database.driver() as connection:
                 written |= await self._followup_mails(connection, followed)
+        if waiting:
+            async with self._database.driver() as connection:
+                written |= await self._about_handoffs(connection, waiting)
         return written
 
     async def _followup_mails(
@@ -142,7 +153,7 @@ class Messages:
         """Why a message that was written may not be sent after all; None when it may. Raises what the database raises.
 
         For messages that waited to be sent: a withdrawal may have come in between, or another address, to which the
-        mail is then written anew.
+        mail is then written anew, as a handoff is without a name.
         """
         if alert.event == PROOF_EVENT:
             async with self._database.transaction() as session:
@@ -152,14 +163,29 @@ class Messages:
             return None
         async with self._database.driver() as connection:
             if alert.event == FOLLOWUP_DUE:
-                judged = await self._followups.judge(connection, [alert.subject_id], now=clock.now())
-                verdict = judged[alert.subject_id]
-                if not isinstance(verdict, Ready):
-                    return _refusal(verdict)
-                moved = isinstance(message, PersonalMail) and message.recipient != verdict.recipient
-                return Refusal("address_changed", until=clock.now()) if moved else None
+                return await self._followup_refusal(connection, alert, message)
             reason = (await self._reasons(connection, [alert], GUARDED[alert.event])).get(alert.conversation_id)
+            if alert.event == HANDOFF_REQUESTED:
+                return await self._handoff_refusal(connection, alert, message, reason)
         return None if reason is None else Refusal(reason)
+
+    async def _followup_refusal(
+        self, connection: asyncpg.Connection, alert: Claimed, message: Message
+    ) -> Refusal | None:
+        judged = await self._followups.judge(connection, [alert.subject_id], now=clock.now())
+        verdict = judged[alert.subject_id]
+        if not isinstance(verdict, Ready):
+            return _refusal(verdict)
+        moved = isinstance(message, PersonalMail) and message.recipient != verdict.recipient
+        return Refusal("address_changed", until=clock.now()) if moved else None
+
+    async def _handoff_refusal(
+        self, connection: asyncpg.Connection, alert: Claimed, message: Message, reason: str | None
+    ) -> Refusal | None:
+        if not await handoffs.waiting(connection, [alert.subject_id]):
+            return Refusal("handoff_over")
+        named = isinstance(message, HandoffAlert) and message.who is not None
+        return Refusal("consent_changed", until=clock.now()) if reason and named else None
 
     async def _reasons(
         self, connection: asyncpg.Connection, claimed: Sequence[Claimed], purpose: Purpose
@@ -184,6 +210,33 @@ class Messages:
             return self._lead_alert(alert, lead, last_words=words.get(lead["conversation_id"], ""), now=now)
 
         return {alert.id: _tried(lead_alert, alert) for alert in claimed}
+
+    async def _about_handoffs(
+        self, connection: asyncpg.Connection, claimed: Sequence[Claimed]
+    ) -> dict[UUID, Message | Refusal]:
+        """That somebody waits needs no consent, who it is does."""
+        rows = await handoffs.waiting(connection, [alert.subject_id for alert in claimed])
+        words = await conversations.last_words(connection, [row["conversation_id"] for row in rows.values()])
+        reasons = await self._reasons(connection, claimed, GUARDED[HANDOFF_REQUESTED])
+        hours = self._engine.handoff(locale="pl", now=clock.now()).hours
+
+        def handoff_alert(alert: Claimed) -> Message | Refusal:
+            row = rows.get(alert.subject_id)
+            if row is None:
+                return Refusal("handoff_over")
+            said = words.get(row["conversation_id"], "")[:MAX_WORDS]
+            unnamed = alert.conversation_id in reasons
+            return HandoffAlert(
+                envelope=_envelope(alert),
+                handoff_id=row["id"],
+                conversation_id=row["conversation_id"],
+                requested_at=row["requested_at"],
+                language=row["language"],
+                hours=hours,
+                who=None if unnamed else Waiting(row["name"], row["phone"], row["email"], said),
+            )
+
+        return {alert.id: _tried(handoff_alert, alert) for alert in claimed}
 
     def _lead_alert(self, alert: Claimed, lead: asyncpg.Record, *, last_words: str, now: datetime) -> LeadAlert:
         names = {package.id: package.name for package in self._engine.packages("pl", now)}

@@ -125,11 +125,12 @@ async def cancel(
     events: Sequence[str] | None,
     reason: str,
     subject_ids: Sequence[UUID] | None = None,
+    but: Sequence[str] = (),
 ) -> int:
     """Cancel what waits to be sent about these conversations, of these events or of all; gives how many.
 
-    With `subject_ids` only alerts about these subjects.
+    With `subject_ids` only alerts about these subjects, and never any of the events `but`.
     """
     return await alerts.cancel(
-        session, conversation_ids=conversation_ids, events=events, reason=reason, subject_ids=subject_ids
+        session, conversation_ids=conversation_ids, events=events, reason=reason, subject_ids=subject_ids, but=but
     )

@@ -7,7 +7,19 @@ from pathlib import Path
 import alembic.config
 import typer
 
-from app.cli import audit, channels, dlq, followups, keys, knowledge, limits, privacy, questions, status
+from app.cli import (
+    audit,
+    channels,
+    conversations,
+    dlq,
+    followups,
+    keys,
+    knowledge,
+    limits,
+    privacy,
+    questions,
+    status,
+)
 from app.cli.desk import fail, project_root
 from app.core.settings import Settings
 
@@ -19,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(channels.app, name="channels")
+app.add_typer(conversations.app, name="conversations")
 app.add_typer(followups.app, name="followups")
 app.add_typer(audit.app, name="audit")
 app.add_typer(limits.app, name="limits")

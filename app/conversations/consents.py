@@ -27,6 +27,8 @@ ENDS: Final[Mapping[str, Sequence[str] | None]] = {
     "marketing_phone": (),
 }
 """Which waiting alerts end with a refusal, by their event; None: all of them."""
+HANDOFF_REQUESTED: Final = "handoff.requested"
+"""Somebody asked for a person. It needs no consent: without one it says nothing of them, and refusing ends it not."""
 OPT_INS: Final = "opt_ins"
 """What the doorbell says when addresses wait to be looked at."""
 
@@ -95,7 +97,13 @@ async def decide(
         hot_score=reach.hot_score,
     )
     if not granted:
-        await alerts.cancel(session, conversation_ids=[conversation_id], events=ENDS[purpose], reason="consent_refused")
+        await alerts.cancel(
+            session,
+            conversation_ids=[conversation_id],
+            events=ENDS[purpose],
+            reason="consent_refused",
+            but=(HANDOFF_REQUESTED,),
+        )
     elif purpose == "marketing_email":
         await look_at_address(session, conversation_id)
     return standing

@@ -19,9 +19,11 @@ class ConversationUnknownError(NotFoundError):
     title = "There is no such conversation."
 
 
-async def page(session: AsyncSession, *, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[AnyRow]:
-    """One page of conversations, newest first."""
-    return await desk_repository.page(session, before=before, limit=limit)
+async def page(
+    session: AsyncSession, *, before: tuple[datetime, UUID] | None, limit: int, state: str | None = None
+) -> Sequence[AnyRow]:
+    """One page of conversations, all or those in this state, newest first."""
+    return await desk_repository.page(session, before=before, limit=limit, state=state)
 
 
 async def get(session: AsyncSession, conversation_id: UUID, *, after: int, limit: int) -> dict[str, Any]:

@@ -31,13 +31,15 @@ _COLUMNS = (
 )
 
 
-async def page(session: AsyncSession, *, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[AnyRow]:
-    """One page of conversations, newest first, after the keyset position `before`."""
+async def page(
+    session: AsyncSession, *, before: tuple[datetime, UUID] | None, limit: int, state: str | None = None
+) -> Sequence[AnyRow]:
+    """One page of conversations, all or those in this state, newest first, after the keyset position `before`."""
     key = tuple_(ChatConversation.created_at, ChatConversation.id)
     return (
         await session.execute(
             select(*_COLUMNS)
-            .where(key < before if before else true())
+            .where(ChatConversation.state == state if state else true(), key < before if before else true())
             .order_by(ChatConversation.created_at.desc(), ChatConversation.id.desc())
             .limit(limit)
         )

@@ -30,6 +30,7 @@ class ChatConversation(Base):
     __table_args__ = (
         CheckConstraint("state IN ('open', 'handoff', 'closed')", name="state"),
         Index("ix_chat_conversations_created_at_id", "created_at", "id"),
+        Index("ix_chat_conversations_state_created_at_id", "state", "created_at", "id"),
         Index("ix_chat_conversations_marketing", "last_message_at", postgresql_where=text("marketing_consent")),
         Index("ix_chat_conversations_email", "email", postgresql_where=text("email IS NOT NULL")),
         Index(
@@ -100,6 +101,46 @@ class ChatMessage(Base):
     outcome: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """On a visitor's message: `context`, `state` and number of replies after its turn, so that a replay is exact."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Handoff(Base):
+    """One time that a visitor asked for a person: from then until it is released the bot is silent."""
+
+    __tablename__ = "handoff"
+    __table_args__ = (
+        CheckConstraint("(taken_at IS NULL) = (taken_by IS NULL)", name="taken"),
+        Index("uq_handoff_open", "conversation_id", unique=True, postgresql_where=text("released_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("chat_conversations.id", ondelete="CASCADE"), index=True)
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    taken_at: Mapped[datetime | None]
+    """When a person first answered."""
+    taken_by: Mapped[str | None] = mapped_column(Text)
+    """An operator as in `operator_action.actor`."""
+    released_at: Mapped[datetime | None]
+
+
+class MessageFeedback(Base):
+    """What a visitor thinks of one of our messages: the last word counts."""
+
+    __tablename__ = "message_feedback"
+    __table_args__ = (
+        CheckConstraint("rating IN ('up', 'down')", name="rating"),
+        UniqueConstraint("conversation_id", "message_seq"),
+        Index("ix_message_feedback_created_at_id", "created_at", "id"),
+        Index("ix_message_feedback_rating_created_at_id", "rating", "created_at", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("chat_conversations.id", ondelete="CASCADE"))
+    message_seq: Mapped[int]
+    rating: Mapped[str] = mapped_column(Text)
+    comment: Mapped[str | None] = mapped_column(Text)
+    """In the visitor's own words: personal data."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class UnansweredQuestion(Base):

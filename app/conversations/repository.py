@@ -79,23 +79,27 @@ async def read_turn(
     return None if row is None else dict(row)
 
 
+async def read_in(session: AsyncSession, token_hash: bytes) -> dict[str, Any]:
+    """The same in the caller's transaction, which holds the row. Raises NoResultFound when there is none."""
+    found = await session.execute(_READ_TURN, {"token_hash": token_hash, "client_message_id": None})
+    return dict(found.mappings().one())
+
+
 def turn_values(
     *,
-    conversation_id: UUID,
-    version: int,
-    read_seq: int,
+    read: Mapping[str, Any],
     at: datetime,
     facts: Mapping[str, Any],
     language: str,
     memory: Mapping[str, Any],
     messages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The parameters of `write_turn` and `write_turn_in`. The turn was computed from the row in this `version`."""
+    """The parameters of `write_turn` and `write_turn_in`. `read` is the row that the turn was computed from."""
     return {
         **facts,
-        "id": conversation_id,
-        "version": version,
-        "last_seq": read_seq + len(messages),
+        "id": read["id"],
+        "version": read["version"],
+        "last_seq": read["last_seq"] + len(messages),
         "at": at,
         "language": language,
         "memory": orjson.dumps(memory).decode(),
@@ -203,6 +207,18 @@ async def set_consents(
         update(ChatConversation)
         .where(ChatConversation.id == conversation_id)
         .values(rodo_consent=rodo, marketing_consent=marketing),
+        execution_options={"synchronize_session": False},
+    )
+
+
+async def set_contact(
+    session: AsyncSession, conversation_id: UUID, *, name: str | None, phone: str | None, email: str | None
+) -> None:
+    """Store what a visitor is called and reached by. The caller holds the lock of the conversation's row."""
+    await session.execute(
+        update(ChatConversation)
+        .where(ChatConversation.id == conversation_id)
+        .values(name=name, phone=phone, email=email),
         execution_options={"synchronize_session": False},
     )
 

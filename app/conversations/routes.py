@@ -1,5 +1,6 @@
 """HTTP of the chat."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -7,15 +8,17 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import ValidationError
 
 from app.consent.service import Origin
-from app.conversations import service
+from app.conversations import examples, service, stream
 from app.conversations.schemas import MessageIn, MessagesOut, SessionIn, SessionOut, TurnOut
 from app.conversations.service import Chat
+from app.web import sse
 from app.web.deps import SessionDep, SessionTokenDep, session_scheme, session_token
 from app.web.paging import Limit
 from app.web.problems import documented
 from app.web.ratelimit import chat as chat_limit
 from app.web.ratelimit import credential, limiter
 from app.web.routing import Router, solved_by
+from app.web.sse import LastEventIdHeader
 
 router = Router(prefix="/v1/chat", tags=["chat"])
 
@@ -57,20 +60,40 @@ async def _arguments(request: Request, sent: Any) -> dict[str, Any] | None:
     "/messages",
     status_code=201,
     response_model=TurnOut,
-    responses={200: {"model": TurnOut, "description": "Said before: the same answer again."}, **documented(409)},
+    responses={
+        200: {
+            "model": TurnOut,
+            "description": "Said before: the same answer again. Or, where `Accept` prefers `text/event-stream`, the "
+            "answer as events: `ack`, for each reply `quote` (if it is one) and `message`, then `done` with the JSON "
+            "answer; `error` with a problem ends it early.",
+            "content": sse.content(examples.STREAM),
+        },
+        **documented(409),
+    },
 )
 @limiter.limit(chat_limit)
 @limiter.limit(chat_limit, credential, policy="chat-conversation")
 @solved_by(_arguments)
-async def send_message(request: Request, token: SessionTokenDep, chat: ChatDep, body: MessageIn) -> Response:
-    """Say something and get the answer. Safe to repeat with the same `client_message_id`."""
-    said = await service.say(
+async def send_message(
+    request: Request, token: SessionTokenDep, chat: ChatDep, body: MessageIn, last_event_id: LastEventIdHeader = None
+) -> Response:
+    """Say something and get the answer, whole or as events. Safe to repeat with the same `client_message_id`."""
+    after = sse.last_event_id(request)
+    token_hash = service.hash_token(token)
+    say = partial(
+        service.say,
         chat,
-        token_hash=service.hash_token(token),
+        token_hash=token_hash,
         text=body.text,
         client_message_id=body.client_message_id,
         origin=await request_origin(request),
     )
+    if sse.wants_stream(request):
+        before = await service.said_before(
+            chat, token_hash=token_hash, text=body.text, client_message_id=body.client_message_id
+        )
+        return stream.answer(request, say, before, client_message_id=body.client_message_id, after=after)
+    said = await say()
     return Response(
         orjson.dumps(said.body),
         status_code=200 if said.replayed else 201,

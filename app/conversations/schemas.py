@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from app.conversations import examples
 from app.core.text import SafeStr, not_blank
 
 MAX_TEXT = 2_000
@@ -46,6 +47,8 @@ class PrivacyOut(BaseModel):
 
 class SessionOut(BaseModel):
     """A new conversation. Keep `session_token`: it is shown once and opens this conversation only."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.SESSION]})
 
     session_id: UUID
     session_token: str = Field(description="256-bit secret; send it as `Authorization: Bearer`.")
@@ -107,6 +110,8 @@ class ContextOut(BaseModel):
 class TurnOut(BaseModel):
     """The stored message, what we answer, and what is known now."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.TURN]})
+
     message: VisitorMessageOut
     replies: list[MessageOut]
     context: ContextOut
@@ -116,8 +121,39 @@ class TurnOut(BaseModel):
 class MessagesOut(BaseModel):
     """A page of the conversation, oldest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.MESSAGES]})
+
     items: list[MessageOut]
     next_cursor: int | None = Field(description="Pass it as `after` to read on; null at the end.")
+
+
+class HandoffIn(_In):
+    """A wish for a person."""
+
+    reason: Annotated[SafeStr, AfterValidator(not_blank)] | None = Field(
+        None,
+        max_length=MAX_TEXT,
+        description="What it is about; stored as a message of the visitor.",
+        examples=["Chcę omówić umowę."],
+    )
+
+
+class HandoffOut(BaseModel):
+    """A conversation that a person answers from now on. The bot is silent until they release it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.HANDOFF]})
+
+    state: Literal["handoff"] = "handoff"
+    requested_at: datetime
+    people_are_there: bool = Field(description="At this moment.")
+    back_at: datetime | None = Field(description="When the office opens next; null while it is open.")
+    text: str = Field(
+        description="What to show, as of now.",
+        examples=["Dobrze, przekażę prośbę. Zespół będzie dostępny w poniedziałek od 9:00."],
+    )
+    replies: list[MessageOut] = Field(
+        description="What this request has put into the conversation; none when repeated."
+    )
 
 
 class PackageOut(BaseModel):

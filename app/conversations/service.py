@@ -153,6 +153,22 @@ async def history(
     return items, (items[-1]["seq"] if len(rows) > limit else None)
 
 
+async def said_before(chat: Chat, *, token_hash: bytes, text: str, client_message_id: str | None) -> Said | None:
+    """What was answered to this message, None when it is new. Writes nothing.
+
+    Raises SessionUnknownError, MessageIdReusedError; ConversationFullError for a new one.
+    """
+    async with chat.database.driver() as connection:
+        row = await repository.read_turn(connection, token_hash=token_hash, client_message_id=client_message_id)
+    if row is None:
+        raise SessionUnknownError
+    if row["replayed_seq"] is not None:
+        return await _replay(chat, row, text=text)
+    if row["last_seq"] >= MAX_SEQ:
+        raise ConversationFullError
+    return None
+
+
 async def say(
     chat: Chat, *, token_hash: bytes, text: str, client_message_id: str | None, origin: Origin | None
 ) -> Said:

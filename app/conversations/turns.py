@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from app.consent.service import Seen, Texts
@@ -14,6 +14,8 @@ from app.engine import types as engine_types
 from app.engine.engine import Engine
 from app.leads.service import LeadFacts
 
+HANDOFF: Final = "handoff"
+"""The state in which a person answers and the bot is silent."""
 MAX_REPLIES = 10
 _MESSAGE_FIELDS = ("id", "seq", "role", "type", "text", "data", "quick_replies", "created_at")
 
@@ -72,6 +74,7 @@ def take(
         consent_marketing=row["marketing_consent"],
         memory=memory.get("engine", {}),
         consent_texts=texts.bodies,
+        silent=row["state"] == HANDOFF,
     )
     answer = engine.answer(said)
     if advice is not None:
@@ -88,7 +91,7 @@ def take(
         "type": "text",
         "text": text,
         "outcome": {
-            "context": _context(facts, rodo=rodo, marketing=marketing),
+            "context": context(facts, rodo=rodo, marketing=marketing),
             "state": "open" if row["state"] == "closed" else row["state"],
             "replies": len(answer.replies),
         },
@@ -126,9 +129,7 @@ def take(
         new_address=facts["email"] not in {None, row["email"]},
         missed=answer.missed,
         values=repository.turn_values(
-            conversation_id=row["id"],
-            version=row["version"],
-            read_seq=row["last_seq"],
+            read=row,
             at=at,
             facts=facts,
             language=answer.language,
@@ -189,7 +190,8 @@ def plain_area(area: Decimal | None) -> Decimal | None:
     return whole if area == whole else area.normalize()
 
 
-def _context(facts: Mapping[str, Any], *, rodo: bool | None, marketing: bool | None) -> dict[str, Any]:
+def context(facts: Mapping[str, Any], *, rodo: bool | None, marketing: bool | None) -> dict[str, Any]:
+    """What the visitor told us, on the wire."""
     area = facts["area_m2"]
     number = None if area is None else int(area) if area == area.to_integral_value() else float(area)
     return {**facts, "area_m2": number, "consent_contact": rodo, "consent_marketing": marketing}

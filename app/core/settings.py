@@ -167,6 +167,8 @@ class Settings(BaseSettings):
     api_rate_limit_minute: RateLimit = "50 per minute"
     bulk_rate_limit: RateLimit = "1200 per minute"
     max_requests: Annotated[int, Field(ge=1, le=100_000)] = 500
+    max_streams: Annotated[int, Field(ge=0, le=100_000)] = 500
+    stream_seconds: Annotated[float, Field(ge=1, le=3600)] = 900
     max_connections: Annotated[int, Field(ge=10, le=100_000)] = 2000
     receive_seconds: Annotated[float, Field(gt=0, le=300)] = 10
     request_seconds: Annotated[float, Field(gt=0, le=300)] = 30

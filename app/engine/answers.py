@@ -8,6 +8,7 @@ from app.engine.compose import Voice
 from app.engine.dialog import Act
 from app.engine.knowledge import City
 from app.engine.parts import Context, Part
+from app.engine.rights import OFFERS_HANDOFF
 from app.engine.slots.package import Named
 from app.engine.types import Reply, Slots
 
@@ -64,7 +65,7 @@ def fallback(context: Context) -> Part:
         return Part(
             Reply("text", voice.say("fallback_again", popular=popular), None, voice.chips("qr_booking")), missed=True
         )
-    return Part(Reply("text", voice.say("fallback_human"), None, voice.chips("qr_human")), missed=True)
+    return Part(Reply("text", voice.say("fallback_human"), OFFERS_HANDOFF, voice.chips("qr_human")), missed=True)
 
 
 def _lead_time(context: Context) -> Part:

@@ -129,6 +129,10 @@ class State:
             previous=previous if isinstance(previous, str) and previous in packages else None,
         )
 
+    def unasked(self) -> "State":
+        """The same without the question and the offer that wait for an answer."""
+        return replace(self, asked=None, purposes=(), offer=None)
+
     def dump(self) -> dict[str, Any]:
         """Plain JSON; empty fields are left out."""
         full: dict[str, Any] = {

@@ -21,11 +21,24 @@ from app.engine.llm.masking import Masker
 from app.engine.parts import Context, Part
 from app.engine.quote import area_is_sane
 from app.engine.retrieval import Retriever
-from app.engine.rights import decision_parts, forget, guard_part
+from app.engine.rights import decision_parts, forget, guard_part, handoff, rights_parts
 from app.engine.slots.package import packages_words
 from app.engine.slots.quantities import SPOKEN, UNLIKE
 from app.engine.slots.reader import Found, SlotReader
-from app.engine.types import Advice, Answer, Greeting, Help, Locale, PackageFact, PackageId, Quote, Reply, Slots, Turn
+from app.engine.types import (
+    Advice,
+    Answer,
+    Greeting,
+    HandoffWords,
+    Help,
+    Locale,
+    PackageFact,
+    PackageId,
+    Quote,
+    Reply,
+    Slots,
+    Turn,
+)
 
 
 class UnknownPackageError(ValueError):
@@ -128,6 +141,14 @@ class Engine:
         """What a mail says around the n-th follow-up, or around words that a person wrote (None)."""
         return followup_texts.mail_words(self._voice(locale, now), number)
 
+    def handoff(self, *, locale: Locale, now: datetime) -> HandoffWords:
+        """What to say to a visitor who gets a person to talk to, and when people are there."""
+        return handoff(self._voice(locale, now))
+
+    def handed_over(self, memory: Mapping[str, Any]) -> dict[str, Any]:
+        """The memory to go on from once a person has answered: a "yes" said to them is no answer to our question."""
+        return State.load(memory, self._mind.lexicon.packages).unasked().dump()
+
     def score(self, slots: Slots, *, messages: int) -> int:
         """How promising the lead is, 0 to 100."""
         return scoring.score(slots, messages=messages)
@@ -141,6 +162,8 @@ class Engine:
         mind = self._mind
         text = normalise.read(turn.text, mind.corrector)
         state = State.load(turn.memory, mind.lexicon.packages)
+        if turn.silent:
+            state = state.unasked()
         spoken: Locale = "en" if state.language == "en" else "pl" if state.language == "pl" else turn.locale
         locale = language.detect(text, before=spoken)
         voice = Voice(mind.lexicon, locale, turn.now)
@@ -149,6 +172,15 @@ class Engine:
         stated = (
             Stated() if guard == "injection" else consent.read(text, state.purposes if state.asked == "consent" else ())
         )
+        if turn.silent:
+            parts, slots = rights_parts(guard, voice, stated, text, found)
+            return Answer(
+                replies=tuple(part.reply for part in parts),
+                slots=slots,
+                language=locale,
+                decisions=stated.decisions,
+                memory=replace(state, language=locale).dump(),
+            )
         contact = next((d.granted for d in stated.decisions if d.purpose == "rodo"), turn.consent_contact)
         context = Context(
             voice,
@@ -248,7 +280,9 @@ def _first_wordable(parts: list[Part]) -> int | None:
 
 
 def _read(reader: SlotReader, text: normalise.Text, turn: Turn, state: State, guard: str | None) -> Found:
-    found = reader.read(text, turn.slots, asked=state.asked, listed=state.listed, bare_area=state.prices)
+    found = reader.read(
+        text, turn.slots, asked=state.asked, listed=state.listed, bare_area=state.prices and not turn.silent
+    )
     if guard == "injection":
         return replace(found, slots=turn.slots, changed=frozenset())
     if guard == "erasure":

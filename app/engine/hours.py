@@ -1,7 +1,7 @@
 """Opening hours: whether somebody is in the office at a moment, and when somebody will be."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from app.engine.holidays import is_holiday
@@ -45,6 +45,16 @@ def opening(firm: FirmFile, now: datetime) -> Opening:
         is_open = ahead == 0 and local.hour >= hours.opens
         return Opening(is_open, ahead, day.weekday(), hours.opens)
     return Opening(is_open=False, days_ahead=0, weekday=local.weekday(), hour=0)
+
+
+def opens_at(firm: FirmFile, now: datetime) -> datetime | None:
+    """When the office opens next, seen at `now`; None while it is open, and where it never is."""
+    state = opening(firm, now)
+    if state.is_open or not any(firm.hours.values()):
+        return None
+    zone = ZoneInfo(firm.timezone)
+    day = now.astimezone(zone).date() + timedelta(days=state.days_ahead)
+    return datetime.combine(day, time(state.hour), tzinfo=zone)
 
 
 def week(firm: FirmFile) -> list[Run]:

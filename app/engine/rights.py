@@ -2,18 +2,23 @@
 
 import re
 from dataclasses import replace
+from typing import Final
 
 from app.engine.compose import Voice
 from app.engine.consent import Stated
 from app.engine.guards import Guard
+from app.engine.hours import opens_at
 from app.engine.normalise import Text
 from app.engine.parts import Part
 from app.engine.slots.reader import Found
-from app.engine.types import Purpose, Reply, Slots
+from app.engine.types import HandoffWords, Purpose, Reply, Slots
 
 _PHONE = re.compile(r"\b(?:numer\w*|telefon\w*|komork\w*|phone|number)\b")
 _EMAIL = re.compile(r"\b(?:e-?mail\w*|mail\w*|mejl\w*)\b")
 _PRICE = re.compile(r"\b(?:kosztuj\w*|cen\w*|zl|zlot\w*|pln|price\w*|costs?|darmo|gratis|free|rabat\w*|discount)\b")
+OFFERS_HANDOFF: Final = {"handoff": True}
+"""Beside a reply's facts: here a front end offers to call a person into the conversation."""
+_RIGHTS: Final[frozenset[Guard]] = frozenset({"erasure", "access"})
 _MARKETING: tuple[Purpose, ...] = ("marketing_email", "marketing_phone")
 
 
@@ -61,12 +66,35 @@ def _injection(voice: Voice, text: Text, found: Found) -> str:
     return f"{refusal} {voice.say('injection_price', lines=lines)}"
 
 
+def hours(voice: Voice) -> str:
+    """When people are there, in one sentence."""
+    return voice.say("team_now") if voice.is_open() else voice.say("team_later", when=voice.when())
+
+
+def handoff(voice: Voice) -> HandoffWords:
+    """What a visitor hears whose conversation a person takes over."""
+    when = hours(voice)
+    back_at = opens_at(voice.knowledge.firm, voice.now)
+    return HandoffWords(voice.say("human", hours=when), when, back_at, voice.is_open())
+
+
+def rights_parts(
+    guard: Guard | None, voice: Voice, stated: Stated, text: Text, found: Found
+) -> tuple[list[Part], Slots]:
+    """What may not wait for a person: decisions said back, rights over one's data. And the slots it leaves."""
+    parts = decision_parts(voice, replace(stated, unclear=False), found.slots)
+    if guard not in _RIGHTS or (stated.decisions and guard == "erasure"):
+        return parts, found.slots
+    part, slots = guard_part(guard, voice, text, found)
+    return [*parts, part], slots
+
+
 def _human(voice: Voice, found: Found) -> Part:
-    hours = voice.say("team_now") if voice.is_open() else voice.say("team_later", when=voice.when())
-    text = voice.say("human", hours=hours)
+    text = voice.say("human", hours=hours(voice))
     if found.slots.has_contact:
-        return Part(Reply("text", text))
-    return Part(Reply("form", f"{text} {voice.say('human_contact')}", {"fields": ["phone", "email"]}), asks="phone")
+        return Part(Reply("text", text, OFFERS_HANDOFF))
+    fields = {"fields": ["phone", "email"], **OFFERS_HANDOFF}
+    return Part(Reply("form", f"{text} {voice.say('human_contact')}", fields), asks="phone")
 
 
 def forget(text: Text, slots: Slots) -> Slots:

@@ -75,6 +75,8 @@ class Turn:
     """What `Answer.memory` of the previous turn was; plain JSON."""
     consent_texts: Mapping[tuple[Purpose, Locale], str] = field(default_factory=dict)
     """The exact texts to show when asking for consent, by purpose and language."""
+    silent: bool = False
+    """A person answers: the engine reads along, and says only what confirms a decision or answers a right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,18 @@ class Greeting:
     text: str
     disclosure: str
     quick_replies: tuple[QuickReply, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffWords:
+    """What a visitor hears who asked for a person."""
+
+    text: str
+    hours: str
+    """Of that, the sentence that says when people are there."""
+    back_at: datetime | None
+    """When the office opens next; None while it is open, and where it never is."""
+    is_open: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from app.web.deadlines import Deadlines
 from app.web.enforcement import Enforcement, LimitedError
 from app.web.problems import problem_response, too_large
 from app.web.ratelimit import Rule
+from app.web.sse import STANDING
 
 MAX_BODY_BYTES: Final = 32 * 1024
 REFUSED_BYTES: Final = 16 * 2**20
@@ -39,7 +40,8 @@ class AdmissionMiddleware:
 
     Everything it refuses is a problem: 429 `rate-limited`, 503 `overloaded`, 413 `body-too-large` for more than
     MAX_BODY_BYTES, announced or in chunks, 408 `request-timeout` when a body does not arrive within `receive_seconds`,
-    503 `deadline-exceeded` when no answer has begun after `request_seconds`.
+    503 `deadline-exceeded` when no answer has begun after `request_seconds`. A standing stream is one of the requests
+    at once until it begins; its feature bounds how many there are.
     """
 
     def __init__(
@@ -75,13 +77,25 @@ class AdmissionMiddleware:
         if self._inside >= self._at_once:
             await _overloaded(scope, receive, send)
             return
-        self._inside += 1
-        IN_FLIGHT.set(self._inside)
+        self._count(1)
+        counted = True
+
+        async def send_and_let_go(message: Message) -> None:
+            nonlocal counted
+            if counted and STANDING in scope:
+                counted = False
+                self._count(-1)
+            await send(message)
+
         try:
-            await self._admit(enforcement, rule, scope, receive, send)
+            await self._admit(enforcement, rule, scope, receive, send_and_let_go)
         finally:
-            self._inside -= 1
-            IN_FLIGHT.set(self._inside)
+            if counted:
+                self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._inside += change
+        IN_FLIGHT.set(self._inside)
 
     async def _exempt(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == UNBOUNDED_PATH:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 import structlog
@@ -22,9 +23,11 @@ class Drain:
     for the last request, and ends by the signal instead of by exit code 0.
     """
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, *, begun: Callable[[], None]) -> None:
+        """`begun` is called on the signal: what would last for ever ends."""
         self.draining = False
         self._delay = delay
+        self._begun = begun
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
 
@@ -47,6 +50,7 @@ class Drain:
         assert self._loop is not None  # noqa: S101  as above
         delay = 0 if self.draining else self._delay
         self.draining = True
+        self._begun()
         _log.info("draining", seconds=delay)
         self._loop.call_later(delay, self._stop)
 

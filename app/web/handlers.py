@@ -25,7 +25,7 @@ from app.core.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from app.web.problems import InvalidPart, problem_response, too_large
+from app.web.problems import InvalidPart, internal_error, problem_response, too_large
 from app.web.routing import UnsupportedMediaTypeError
 
 _STATUS: Mapping[type[AppError], int] = {
@@ -57,6 +57,17 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     for database_error in DATABASE_ERRORS:
         app.add_exception_handler(database_error, _database_error)
+
+
+async def problem_of(request: Request, error: Exception) -> Response:
+    """The problem that an exception is answered with, for an answer that has begun and can only tell of it."""
+    try:
+        if isinstance(error, AppError):
+            return await _app_error(request, error)
+        return await _database_error(request, error)
+    except Exception:  # noqa: BLE001  the last catch of a stream, as CatchMiddleware is of other answers
+        _log.exception("request_failed", method=request.method)
+        return internal_error()
 
 
 async def _app_error(_request: Request, error: Exception) -> Response:

@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.web.problems import problem_response
+from app.web.problems import internal_error, problem_response
 
 PREFLIGHT_SECONDS: Final = 7_200
 """How long browsers may remember a preflight; none of them remembers it longer."""
@@ -87,7 +87,14 @@ class CorsMiddleware(CORSMiddleware):
             app,
             allow_origins=tuple(origins),
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", "traceparent"),
+            allow_headers=(
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                "X-Request-ID",
+                "traceparent",
+            ),
             expose_headers=(
                 "X-Request-ID",
                 "traceparent",
@@ -132,8 +139,7 @@ class CatchMiddleware:
             _log.exception("request_failed", method=scope["method"])
             if answered:
                 raise
-            response = problem_response(500, code="internal-error", title="We made a mistake; it is logged.")
-            await response(scope, receive, send)
+            await internal_error()(scope, receive, send)
 
 
 def _identify(scope: Scope) -> tuple[bytes, str, tuple[str, bytes]]:

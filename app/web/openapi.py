@@ -4,7 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel
 
 from app.web.problems import EVERYWHERE, Problem, documented
 
@@ -42,19 +43,32 @@ def install_openapi(app: FastAPI) -> None:
             problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(problem.pop("$defs"))
             components["Problem"] = problem
+            _restore_examples(app, components)
             for path, operations in document["paths"].items():
                 if not path.startswith("/health"):
-                    _document_problems(operations)
+                    _document_problems(path, operations)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = schema  # type: ignore[method-assign]
 
 
-def _document_problems(operations: dict[str, Any]) -> None:
+def _restore_examples(app: FastAPI, components: dict[str, Any]) -> None:
+    """Put models' examples back as they are: FastAPI leaves every null out of the document, theirs too."""
+    for route in iter_route_contexts(app.routes):
+        model = getattr(route, "response_model", None)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            extra = model.model_config.get("json_schema_extra")
+            if isinstance(extra, dict) and "examples" in extra:
+                components[model.__name__]["examples"] = extra["examples"]
+
+
+def _document_problems(path: str, operations: dict[str, Any]) -> None:
     for operation in operations.values():
         responses = operation["responses"]
         statuses = [*EVERYWHERE]
+        if "{" in path:
+            statuses.append(404)
         named = {parameter["name"] for parameter in operation.get("parameters", ())}
         if "requestBody" in operation or "Idempotency-Key" in named:
             statuses.append(400)

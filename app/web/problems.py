@@ -61,6 +61,11 @@ def too_large() -> Response:
     return problem_response(413, code="body-too-large", title="The body is larger than 32 KiB.")
 
 
+def internal_error() -> Response:
+    """500, for what nobody caught."""
+    return problem_response(500, code="internal-error", title="We made a mistake; it is logged.")
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these statuses, for OpenAPI."""
     return {

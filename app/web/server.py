@@ -98,6 +98,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection; when there are too many, the longest idle one leaves, else the new one."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # whoever reads too slowly is noticed with the first byte that waits
         self._bounds.idle[self] = None
         self._expect_head()
         if len(self.connections) > self._bounds.max_connections:
@@ -154,6 +155,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """The client reads more slowly than we write."""
         super().pause_writing()
         self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """It has taken everything."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._forget_reading()
 
     def _expect_head(self) -> None:
         self._head_due = self.loop.call_later(self._bounds.receive_seconds, self._head_late)

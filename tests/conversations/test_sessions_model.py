@@ -35,6 +35,8 @@ class Window:
     token_hash: bytes
     quiet_since: datetime
     said: int = 0
+    answered: int = 0
+    """Of that, by the bot: it is silent while a person has the chat."""
     nudged_after: int = 0
     nudges: int = 0
     state: str = "open"
@@ -197,6 +199,7 @@ def test_each_is_nudged_and_closed_when_it_should_be(world: World, steps: list[t
                     window.state = "open" if window.state == "closed" else window.state
                     assert world.says(window) == window.state
                     window.said += 1
+                    window.answered += window.state == "open"
                     window.quiet_since = now
                 case "refuses":
                     world.refuses(windows[number])
@@ -220,4 +223,4 @@ def _agree(found: dict[UUID, Any], windows: list[Window]) -> None:
         assert (row["state"], row["last_message_at"]) == (window.state, window.quiet_since)
         assert row["messages"] == row["last_seq"] == row["newest"]
         assert row["said"] == window.said
-        assert row["answered"] == 1 + window.said + window.nudges
+        assert row["answered"] == 1 + window.answered + window.nudges

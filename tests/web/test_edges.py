@@ -88,7 +88,9 @@ async def test_a_preflight_is_remembered_and_names_what_may_be_sent(settings: Se
         asked = {
             "Origin": PAGE,
             "Access-Control-Request-Method": "PUT",
-            "Access-Control-Request-Headers": "authorization, content-type, idempotency-key, x-request-id, traceparent",
+            "Access-Control-Request-Headers": (
+                "authorization, content-type, idempotency-key, last-event-id, x-request-id, traceparent"
+            ),
         }
         granted = await client.options("/v1/consent/rodo", headers=asked)
         cookies = asked | {"Access-Control-Request-Headers": "cookie"}

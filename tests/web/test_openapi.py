@@ -9,6 +9,7 @@ import httpx
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from app.api import ROUTERS
 from tests.conftest import ROOT
@@ -25,8 +26,12 @@ OPERATIONS = {
     "channels_send_test",
     "chat_delete_chat",
     "chat_export_chat",
+    "chat_follow",
+    "chat_give_contact",
     "chat_list_messages",
     "chat_open_session",
+    "chat_rate_message",
+    "chat_request_handoff",
     "chat_send_message",
     "consent_give_answer",
     "consent_list_answers",
@@ -34,6 +39,9 @@ OPERATIONS = {
     "consent_withdraw_answer",
     "conversations_get_conversation",
     "conversations_list_conversations",
+    "conversations_list_feedback",
+    "conversations_release_conversation",
+    "conversations_say_as_person",
     "dead_letters_discard_dead_letter",
     "dead_letters_get_dead_letter",
     "dead_letters_list_dead_letters",
@@ -127,6 +135,36 @@ async def test_bodies_have_examples(client: httpx.AsyncClient) -> None:
     schemas = (await schema(client))["components"]["schemas"]
     assert schemas["MessageIn"]["properties"]["text"]["examples"]
     assert schemas["QuoteIn"]["properties"]["area_m2"]["examples"]
+
+
+async def test_every_answer_of_the_chat_has_an_example_that_is_one(client: httpx.AsyncClient) -> None:
+    document = await schema(client)
+    shown = {
+        content["schema"]["$ref"].rpartition("/")[2]
+        for path, operation in operations(document)
+        if path.startswith(("/v1/chat", "/v1/feedback")) or "conversations:write" in str(operation.get("security"))
+        for status, response in operation["responses"].items()
+        if status.startswith("2")
+        for kind, content in response.get("content", {}).items()
+        if kind == "application/json" and "$ref" in content["schema"]
+    }
+    assert {"SessionOut", "TurnOut", "MessagesOut", "HandoffOut", "ContactOut", "RatedOut", "FeedbacksOut"} <= shown
+    models = {
+        route.response_model.__name__: route.response_model
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and isinstance(route.response_model, type)
+        if issubclass(route.response_model, BaseModel)
+    }
+    for name in shown:
+        for example in document["components"]["schemas"][name]["examples"]:
+            assert models[name].model_validate(example, extra="forbid").model_dump(mode="json").keys() == example.keys()
+
+
+async def test_an_id_in_a_path_may_be_unknown(client: httpx.AsyncClient) -> None:
+    for path, operation in operations(await schema(client)):
+        if "{" in path:
+            assert "404" in operation["responses"], path
 
 
 async def test_docs_are_served(client: httpx.AsyncClient) -> None:

@@ -113,6 +113,32 @@ class LeadAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Who waits: only about somebody who agreed to be contacted."""
+
+    name: str | None
+    phone: str | None
+    email: str | None
+    last_words: str
+    """The visitor's latest messages, shortened; hostile text is possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffAlert:
+    """A visitor asked for a person and nobody has answered yet."""
+
+    envelope: Envelope
+    handoff_id: UUID
+    conversation_id: UUID
+    requested_at: datetime
+    language: str
+    hours: str
+    """When people are there, in one Polish sentence."""
+    who: Waiting | None
+    """None without consent: then it says that somebody waits, and nothing of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that the people who run the service must know. Holds no personal data; in English."""
 
@@ -170,7 +196,7 @@ class Deletion:
 
 Post: TypeAlias = LeadAlert | Notice
 """What becomes a new message or a new item."""
-Message: TypeAlias = Post | PersonalMail | Deletion
+Message: TypeAlias = Post | HandoffAlert | PersonalMail | Deletion
 
 
 NOT_FOR_THIS_CHANNEL: Final = Outcome(OutcomeKind.PAYLOAD_PERMANENT, error="not_for_this_channel")

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from worker.channels.base import (
     NOT_FOR_THIS_CHANNEL,
     Deletion,
+    HandoffAlert,
     Health,
     Message,
     Outcome,
@@ -53,7 +54,7 @@ class EmailChannel:
 
     async def send(self, message: Message) -> Outcome:
         """Hand the mail over once. Never raises for a fault of the server or of the network."""
-        if isinstance(message, Deletion):
+        if isinstance(message, Deletion | HandoffAlert):
             return NOT_FOR_THIS_CHANNEL
         try:
             recipient = _recipient(message) or self._recipient

@@ -22,6 +22,7 @@ from worker.channels.base import (
     NOT_FOR_THIS_CHANNEL,
     Deletion,
     Envelope,
+    HandoffAlert,
     Health,
     Message,
     Outcome,
@@ -85,7 +86,7 @@ class MondayChannel:
 
     async def send(self, message: Message) -> Outcome:
         """Create the item once, unless it is there already, or delete it. Never raises for a fault of the remote."""
-        if isinstance(message, PersonalMail):
+        if isinstance(message, PersonalMail | HandoffAlert):
             return NOT_FOR_THIS_CHANNEL
         deadline = asyncio.get_running_loop().time() + self._total_seconds
         if isinstance(message, Deletion):

@@ -9,12 +9,15 @@ still a quote there, so text that is not ours belongs into plain_text objects.
 from typing import Any, Final
 
 from worker.channels import wording
+from worker.channels.base import Envelope
 
 HEADER_LIMIT: Final = 150
 FIELD_LIMIT: Final = 2000
 SECTION_LIMIT: Final = 3000
 FALLBACK_LIMIT: Final = 300
 MAX_FIELDS: Final = 10
+
+REPEAT_MARK: Final = "możliwe powtórzenie"
 
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _TABLE: Final = str.maketrans(_ENTITIES)
@@ -66,3 +69,26 @@ def mrkdwn(ours: str) -> Block:
 def plain_text(text: str, limit: int) -> Block:
     """A text object that Slack shows as it is."""
     return {"type": "plain_text", "text": escape_within(text, limit), "emoji": False}
+
+
+def repeat_note(envelope: Envelope) -> list[Block]:
+    """For sales: that an earlier attempt may have arrived; nothing on a first one."""
+    if not envelope.possible_repeat:
+        return []
+    return [context(f":repeat: *{REPEAT_MARK}* – wcześniejsza próba mogła już dotrzeć")]
+
+
+def reach(phone: str | None, email: str | None) -> list[Block]:
+    """For sales: fields with a visitor's number and address, as links where they are what they should be."""
+    fields = []
+    number = wording.phone_number(phone)
+    if number is not None:
+        fields.append(mrkdwn(f"*Telefon*\n<tel:{number}|{wording.phone_for_people(number)}>"))
+    elif phone:
+        fields.append(plain_text(f"Telefon: {wording.plain(phone, 60)}", FIELD_LIMIT))
+    address = wording.email_address(email)
+    if address is not None:
+        fields.append(mrkdwn(f"*E-mail*\n<mailto:{address}|{address}>"))
+    elif email:
+        fields.append(plain_text(f"E-mail: {wording.plain(email, 254)}", FIELD_LIMIT))
+    return fields

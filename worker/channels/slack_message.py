@@ -5,30 +5,34 @@ A visitor's own text goes into plain_text objects only; mrkdwn holds our words a
 
 from typing import Any, Final
 
-from worker.channels import slack_deletion, slack_notice, wording
-from worker.channels.base import Deletion, LeadAlert, Notice, Post
+from worker.channels import slack_deletion, slack_handoff, slack_notice, wording
+from worker.channels.base import Deletion, HandoffAlert, LeadAlert, Notice, Post
 from worker.channels.slack_blocks import (
     FALLBACK_LIMIT,
     FIELD_LIMIT,
+    REPEAT_MARK,
     Block,
     context,
     escape_within,
     header,
     mrkdwn,
     plain_text,
+    reach,
+    repeat_note,
     section,
 )
 
 WORDS_LIMIT: Final = 1500
 
-REPEAT_MARK: Final = "możliwe powtórzenie"
 _CALL: Final[dict[int | None, str]] = {1: ":fire: *Zadzwoń w ciągu godziny.* ", 24: "*Zadzwoń w ciągu 24 godzin.* "}
 
 
-def render(message: Post | Deletion) -> dict[str, Any]:
+def render(message: Post | HandoffAlert | Deletion) -> dict[str, Any]:
     """The payload for an incoming webhook. Slack accepts it whatever the texts in the message are."""
     if isinstance(message, Deletion):
         blocks, fallback = slack_deletion.blocks(message), slack_deletion.fallback(message)
+    elif isinstance(message, HandoffAlert):
+        blocks, fallback = slack_handoff.blocks(message), slack_handoff.fallback(message)
     elif isinstance(message, Notice):
         blocks, fallback = slack_notice.blocks(message), slack_notice.fallback(message)
     else:
@@ -37,12 +41,13 @@ def render(message: Post | Deletion) -> dict[str, Any]:
 
 
 def _blocks(alert: LeadAlert) -> list[Block]:
-    blocks = [header(_title(alert))]
-    if alert.envelope.possible_repeat:
-        blocks.append(context(f":repeat: *{REPEAT_MARK}* – wcześniejsza próba mogła już dotrzeć"))
+    blocks = [header(_title(alert)), *repeat_note(alert.envelope)]
     if alert.hot:
         blocks.append({"type": "section", "text": mrkdwn(_why_hot(alert))})
-    blocks += [{"type": "section", "fields": fields} for fields in (_contact(alert), _details(alert)) if fields]
+    contact = reach(alert.phone, alert.email)
+    if alert.quote_pln is not None:
+        contact.append(mrkdwn(f"*Wycena*\n{wording.money(alert.quote_pln)} (orientacyjnie)"))
+    blocks += [{"type": "section", "fields": fields} for fields in (contact, _details(alert)) if fields]
     words = wording.plain(alert.last_words, WORDS_LIMIT, lines=True)
     if words:
         blocks.append(section(f"„{words}”"))
@@ -70,26 +75,9 @@ def _why_hot(alert: LeadAlert) -> str:
 
 
 def _fallback(alert: LeadAlert) -> str:
-    reach = wording.phone_number(alert.phone) or wording.email_address(alert.email) or "kontakt w treści"
+    contact = wording.phone_number(alert.phone) or wording.email_address(alert.email) or "kontakt w treści"
     mark = f" ({REPEAT_MARK})" if alert.envelope.possible_repeat else ""
-    return f"{_title(alert)} · {reach}{mark}"
-
-
-def _contact(alert: LeadAlert) -> list[Block]:
-    fields = []
-    phone = wording.phone_number(alert.phone)
-    if phone is not None:
-        fields.append(mrkdwn(f"*Telefon*\n<tel:{phone}|{wording.phone_for_people(phone)}>"))
-    elif alert.phone:
-        fields.append(plain_text(f"Telefon: {wording.plain(alert.phone, 60)}", FIELD_LIMIT))
-    email = wording.email_address(alert.email)
-    if email is not None:
-        fields.append(mrkdwn(f"*E-mail*\n<mailto:{email}|{email}>"))
-    elif alert.email:
-        fields.append(plain_text(f"E-mail: {wording.plain(alert.email, 254)}", FIELD_LIMIT))
-    if alert.quote_pln is not None:
-        fields.append(mrkdwn(f"*Wycena*\n{wording.money(alert.quote_pln)} (orientacyjnie)"))
-    return fields
+    return f"{_title(alert)} · {contact}{mark}"
 
 
 def _details(alert: LeadAlert) -> list[Block]:

@@ -47,14 +47,16 @@ async def cancel(
     events: Sequence[str] | None,
     reason: str,
     subject_ids: Sequence[UUID] | None = None,
+    but: Sequence[str] = (),
 ) -> int:
-    """Cancel unclaimed alerts and their dead letters; gives how many alerts."""
+    """Cancel unclaimed alerts and their dead letters, but not of the events `but`; gives how many alerts."""
     cancelled = await session.scalars(
         update(OutboundAlert)
         .where(
             OutboundAlert.conversation_id.in_(conversation_ids),
             OutboundAlert.state.in_(("pending", "retrying", "failed")),
             OutboundAlert.event.in_(events) if events is not None else true(),
+            OutboundAlert.event.not_in(but) if but else true(),
             OutboundAlert.subject_id.in_(subject_ids) if subject_ids is not None else true(),
         )
         .values(state="cancelled", last_outcome="cancelled", last_error=reason, lease_token=None)

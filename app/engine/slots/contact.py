@@ -1,6 +1,7 @@
 """Phone numbers and e-mail addresses, typed or spelled out; broken ones are noticed, not guessed."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 import idna
@@ -123,6 +124,12 @@ def find(folded: str, clean: str) -> Contact:
         masked = masked[:start] + " " * (end - start) + masked[end:]
     phone, bad_phone, phone_spans = _phone(masked)
     return Contact(phone, email, bad_phone, bad_email, (*spans, *phone_spans))
+
+
+def phone_number(text: str) -> str | None:
+    """The E.164 form of a text that is a telephone number and nothing else, as a form has it; None for any other."""
+    written = unicodedata.normalize("NFKC", text).strip()
+    return _parse(written) if written.isascii() and _PHONE.fullmatch(written) else None
 
 
 def _email(folded: str, clean: str) -> tuple[str | None, bool, list[tuple[int, int]]]:

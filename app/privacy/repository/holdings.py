@@ -30,6 +30,8 @@ NAMES: Final[Mapping[str, str]] = {
     "opt_in_check": "opt_in_checks",
     "outbound_alert": "alerts",
     "unanswered_question": "unanswered_questions",
+    "handoff": "handoffs",
+    "message_feedback": "feedback",
 }
 """What tables are called in an export; any other has its own name."""
 
