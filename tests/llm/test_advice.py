@@ -66,12 +66,9 @@ def test_a_choice_for_an_answer_that_was_understood_is_dropped() -> None:
 
 
 def test_what_may_be_worded_in_our_conversations_holds_nothing_of_the_visitor() -> None:
-    texts = set(ENGINE._mind.lexicon.answers["pl"].values()) | set(ENGINE._mind.lexicon.answers["en"].values())
-    topics = {
-        topic.get(locale)
-        for topic in ENGINE._mind.lexicon.knowledge.packages.topics.values()
-        for locale in ("pl", "en")
-    }
+    lexicon = ENGINE._mind.lexicon
+    texts = {*lexicon.answers["pl"].values(), *lexicon.answers["en"].values()}
+    topics = {words for topic in lexicon.knowledge.packages.topics.values() for words in (topic.pl, topic.en)}
     seen = 0
     for conversation in rules.own():
         asked = Turn(conversation.turns[-1], "en" if conversation.lang == "en" else "pl", NOW)

@@ -103,7 +103,8 @@ async def test_whoever_comes_beyond_the_bound_is_not_kept_waiting() -> None:
     assistant = Assistant(model, rich)
     waiting = [asyncio.create_task(assistant.advise(WORDING)) for _ in range(MAX_AT_ONCE)]
     await eventually(model.was_called(MAX_AT_ONCE))
-    assert await assistant.advise(WORDING) is None
+    async with asyncio.timeout(20):
+        assert await assistant.advise(WORDING) is None
     assert (model.calls, counted("busy")) == (MAX_AT_ONCE, before + 1)
     model.gate.set()
     assert None not in await asyncio.gather(*waiting)

@@ -97,7 +97,7 @@ def test_no_digit_can_change_and_no_sign_within_a_number(chosen: tuple[Locale, s
 @settings(max_examples=300)
 def test_nothing_that_is_added_says_anything(chosen: tuple[Locale, str], more: str) -> None:
     locale, text = chosen
-    if re.search(r"\w", more):
+    if re.search(r"\w", more) and not any(courtesy in more.lower() for courtesy in guard.COURTESIES[locale]):
         assert refused(locale, text, f"{text} {more}")
         assert refused(locale, text, f"{more} {text}")
 
@@ -107,30 +107,48 @@ def test_no_text_is_too_odd_to_be_judged(one: str, other: str) -> None:
     guard.refusal(one, other, locale="pl")
 
 
+STATEMENT: Final = (
+    "Nie robimy ogrodów. Comfort 3, Premium 5, prace 6–8 tygodni, rabat 15% na materiały, 1.200 zł, od 12:30; "
+    "niższą cenę daje prostszy pakiet, wyższą – szerszy wybór."
+)
 TURNED: Final[dict[str, Callable[[str], str]]] = {
     "a pause moves": lambda text: text.replace("Nie robimy", "Nie, robimy"),
     "more becomes less": lambda text: text.replace("niższą", "X").replace("wyższą", "niższą").replace("X", "wyższą"),
     "a package loses its number": lambda text: text.replace("Comfort 3", "Comfort 5").replace("Premium 5", "Premium 3"),
     "a range becomes a decimal": lambda text: text.replace("6–8", "6,8"),
+    "thousands become a fraction": lambda text: text.replace("1.200", "1,200"),
+    "a time becomes a fraction": lambda text: text.replace("12:30", "12,30"),
     "a statement becomes a question": lambda text: text.replace(".", "?", 1),
     "a sign in front": lambda text: text.replace("15%", "-15%"),
+    "another first letter": lambda text: text.replace("cenę", "renę"),
+    "spaces that no screen shows": lambda text: text.replace(" ", "\x1e"),
+    "lines of another kind": lambda text: text.replace(" ", "\N{LINE SEPARATOR}"),
 }
 
 
 @pytest.mark.parametrize("turn", TURNED)
 def test_true_parts_cannot_be_put_together_anew(turn: str) -> None:
-    text = (
-        "Nie robimy ogrodów. Comfort 3, Premium 5, prace 6–8 tygodni, rabat 15% na materiały; "
-        "niższą cenę daje prostszy pakiet, wyższą – szerszy wybór."
+    changed = TURNED[turn](STATEMENT)
+    assert changed != STATEMENT
+    assert refused("pl", STATEMENT, changed)
+
+
+def test_sentences_may_be_joined_and_parted() -> None:
+    joined = (
+        STATEMENT.replace("; n", ". N").replace("ogrodów. Comfort", "ogrodów; Comfort").replace(", prace", " – prace")
     )
-    changed = TURNED[turn](text)
-    assert changed != text
-    assert refused("pl", text, changed)
-    assert not refused("pl", text, text.replace("; ", ". ").replace(", prace", " – prace"))
+    assert joined != STATEMENT
+    assert not refused("pl", STATEMENT, joined)
+
+
+def test_a_name_keeps_its_capital_within_a_sentence() -> None:
+    assert refused("pl", "Prace prowadzi NovaHouse w Gdyni.", "Prace prowadzi novaHouse w Gdyni.")
+    assert refused("pl", "Prace prowadzi NovaHouse w Gdyni.", "Prace prowadzi NovaHouse w gdyni.")
 
 
 def test_a_text_cannot_grow_without_end() -> None:
     assert guard.refusal("Dobrze.", "Dobrze." + "!" * 200, locale="pl") == "length"
+    assert refused("pl", "Dobrze.", "DZIĘKUJĘ ZA PYTANIE. Dobrze.")
     many = " ".join(f"{courtesy.capitalize()}." for courtesy in guard.COURTESIES["pl"][:3])
     assert guard.refusal("Dajemy 36 miesięcy gwarancji.", f"Dajemy 36 miesięcy gwarancji. {many}", locale="pl") == (
         "courtesies"

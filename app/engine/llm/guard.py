@@ -108,7 +108,8 @@ def _tokens(text: str, locale: Locale) -> tuple[list[_Token], int]:
     kept: list[_Token] = []
     courtesies = 0
     for clause in filter(None, clauses):
-        if tuple(token.text.lower() for token in clause) in _COURTESIES[locale]:
+        first, *rest = (token.text for token in clause)
+        if (first[0].lower() + first[1:], *rest) in _COURTESIES[locale]:
             courtesies += 1
         else:
             kept.extend([_PAUSE, *clause] if kept else clause)
