@@ -51,6 +51,7 @@ def test_no_lie_goes_out(lie: str) -> None:
     assert any(changed != text for _, text, changed in told)
 
 
+@settings(max_examples=300, deadline=None, database=None)
 @given(ours, st.data())
 def test_nothing_can_be_put_in(chosen: tuple[Locale, str], data: st.DataObject) -> None:
     locale, text = chosen
@@ -61,6 +62,7 @@ def test_nothing_can_be_put_in(chosen: tuple[Locale, str], data: st.DataObject) 
     assert refused(locale, text, "".join([*parts[:at], f". {new.capitalize()}. ", *parts[at:]]))
 
 
+@settings(max_examples=300, deadline=None, database=None)
 @given(ours, st.data())
 def test_nothing_can_be_left_out(chosen: tuple[Locale, str], data: st.DataObject) -> None:
     locale, text = chosen
@@ -70,6 +72,7 @@ def test_nothing_can_be_left_out(chosen: tuple[Locale, str], data: st.DataObject
     assert refused(locale, text, left)
 
 
+@settings(max_examples=300, deadline=None, database=None)
 @given(ours, st.data())
 def test_nothing_can_be_exchanged(chosen: tuple[Locale, str], data: st.DataObject) -> None:
     locale, text = chosen
@@ -81,6 +84,7 @@ def test_nothing_can_be_exchanged(chosen: tuple[Locale, str], data: st.DataObjec
     assert refused(locale, text, "".join(parts))
 
 
+@settings(max_examples=300, deadline=None, database=None)
 @given(ours, st.data())
 def test_no_digit_can_change_and_no_sign_within_a_number(chosen: tuple[Locale, str], data: st.DataObject) -> None:
     locale, text = chosen
@@ -93,8 +97,8 @@ def test_no_digit_can_change_and_no_sign_within_a_number(chosen: tuple[Locale, s
         assert refused(locale, text, text[:at] + data.draw(st.sampled_from("0123456789-.,:/ ")) + text[at:])
 
 
+@settings(max_examples=300, deadline=None, database=None)
 @given(ours, st.text(max_size=60))
-@settings(max_examples=300)
 def test_nothing_that_is_added_says_anything(chosen: tuple[Locale, str], more: str) -> None:
     locale, text = chosen
     if re.search(r"\w", more) and not any(courtesy in more.lower() for courtesy in guard.COURTESIES[locale]):
@@ -102,6 +106,7 @@ def test_nothing_that_is_added_says_anything(chosen: tuple[Locale, str], more: s
         assert refused(locale, text, f"{more} {text}")
 
 
+@settings(max_examples=300, deadline=None, database=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_text_is_too_odd_to_be_judged(one: str, other: str) -> None:
     guard.refusal(one, other, locale="pl")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.engine.engine import Engine
@@ -76,6 +76,7 @@ def test_contact_data_of_all_our_conversations_is_blank() -> None:
             assert [part for part in fold(name).split() if part in fold(masked).split()] == [], masked
 
 
+@settings(max_examples=200, deadline=None, database=None)
 @given(st.text(max_size=3_000))
 def test_masking_ends_with_something_short(message: str) -> None:
     assert len(MASKER.mask(message, Slots(name=message[:50]))) <= MAX_CHARS
