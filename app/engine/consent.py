@@ -43,6 +43,7 @@ _NO_OFFERS = re.compile(
     r"\bnie (?:\w+ ){0,2}?(?:chce|chcial\w*|zycze|wysyl\w*|przysyl\w*|przesyl\w*|dostawac|otrzymywac)\b(?:\W+\w+){0,4}?\W+(?:ofert\w*|informacj\w*) handlow\w*"
 )
 _MAIL = re.compile(r"\b(?:e-?mail\w*|maili?\w*|mejl\w*|poczt\w*|newsletter\w*|mailing\w*)\b")
+_BY_MAIL_OR_ADVERTS = re.compile(f"{_ADVERTS_ONLY.pattern}|{_MAIL.pattern}")
 _PHONE = re.compile(r"\b(?:telefon\w*|dzwon\w*|zadzwon\w*|oddzwon\w*|sms\w*|phone|calls?|calling|text messages)\b")
 _CONTACT = re.compile(
     r"\b(?:kontakt\w*|skontakt\w*|dzwon\w*|zadzwon\w*|oddzwon\w*|telefon\w*|przetwarz\w*|rodo|gdpr|danych|dane|ofert\w*|contact\w*|call\w*|process\w*|data|enquiry)\b"
@@ -73,7 +74,7 @@ _YES_WORDS = word_set(
     "kiedy chcecie smialo"
 )
 _NO = re.compile(
-    r"^(?:(?:hm+|raczej|well|sorry|przepraszam|o) )?(?:nie|no|nope|nah|absolutnie nie|w zadnym wypadku|nigdy|never|rather not|lepiej nie|raczej nie)\b"
+    r"^(?:(?:hm+|raczej|well|sorry|przepraszam|o) )?(?:nie|no|nope|nah|absolutnie nie|w zadnym wypadku|nigdy|never|rather not|lepiej nie|raczej nie|wol(?:e|alabym|albym) nie|(?:i would|i'd) rather not)\b"
 )
 _NOT_A_NO = re.compile(
     r"^nie (?:ma (?:problemu|sprawy)|mam nic przeciw|wiem|rozumiem|jestem|bardzo rozum|chce podawac)|^no (?:problem|worries|tak|jasne|pewnie|dobra|dobrze|ok|okej)\b"
@@ -204,7 +205,8 @@ def _without_verb(clause: str, purposes: tuple[Purpose, ...], asked: tuple[Purpo
     if _MARKETING.search(clause):
         if unwanted and (_ADVERTS_ONLY.search(clause) or _NO_OFFERS.search(clause)):
             return _Verdict("refuse", purposes)
-        return _Verdict("interest") if _INTEREST.search(clause) and _ADVERTS_ONLY.search(clause) else _NOTHING
+        wished = not unwanted and _INTEREST.search(clause) and _BY_MAIL_OR_ADVERTS.search(clause)
+        return _Verdict("interest") if wished else _NOTHING
     if unwanted and _REACH.search(clause) and not _NOT_A_NO.match(clause):
         return _Verdict("refuse", ("rodo",))
     if _NO_MAIL.search(clause):

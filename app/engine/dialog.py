@@ -78,6 +78,9 @@ _NOT_LATIN = re.compile(r"[\u0370-\u05ff\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff]
 _HOW_MUCH = re.compile(
     r"^(?: (?:a|no|i|to|wiec|ok|and|so|then|za|to))* (?:ile|how much)(?: (?:to|za|razem|wyjdzie|in total|wychodzi))* $"
 )
+_WHICH = re.compile(
+    r"^(?: (?:no|to|a|wiec|i|so|and|then))* (?:ktory|jaki|which|what) (?:pakiet|wariant|package|one)(?: (?:wiec|to|then))* $"
+)
 _UNSURE = re.compile(
     r" (?:nie wiem|nie jestem pew\w*|nie mam pojecia|trudno powiedziec|zastanaw\w*|jeszcze nie wiem|i don t know|not sure|no idea|dont know|niewiem) "
 )
@@ -311,6 +314,8 @@ def _resolve(listed: list[Act], found: Found) -> list[Act]:
     told_budget = "budget_pln" in found.changed and "package" not in found.changed
     if told_budget and not ids & {"recommend_package", "cheapest_package"}:
         listed = [Act("recommend_package"), *(act for act in listed if act.id not in {"quote", "package_list"})]
+    if len(named) > 1 and "recommend_package" in ids and not told_budget and found.slots.budget_pln is None:
+        listed = [Act("compare_packages") if act.id == "recommend_package" else act for act in listed]
     if len(named) + len(found.named.turned_down) < 2 and "compare_packages" in ids:
         listed = [Act("package_list") if act.id == "compare_packages" else act for act in listed]
     if len(named) > 1 and ids & {"not_included", "scope_included", "package_details", "next_package"}:
@@ -389,6 +394,8 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
         return [Act("unsure")]
     if _HOW_MUCH.match(text.joined):
         return [Act("quote")]
+    if _WHICH.match(text.joined):
+        return [Act("recommend_package")]
     if state.offer is not None and _YES.match(text.joined) and len(text.words) <= 4:
         return [Act(state.offer)]
     if "property_type" in found.changed:

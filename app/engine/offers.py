@@ -59,7 +59,11 @@ def _price(context: Context, packages: tuple[PackageId, ...]) -> Part:
 
 
 def package_list(context: Context) -> Part:
-    """All packages; the numbered list can be pointed into by the next message."""
+    """All packages, with their totals where an area is told too; the next message can point into the list."""
+    voice, slots = context.voice, context.slots
+    if "area_m2" in context.found.changed and slots.area_m2 is not None:
+        totals = compose.quote_reply(voice, voice.order, slots.area_m2, slots.property_type)
+        return Part(totals, asks="package", listed=voice.order)
     return Part(compose.package_list(context.voice), asks="package", listed=context.voice.order)
 
 

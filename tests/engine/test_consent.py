@@ -4,7 +4,8 @@ import pytest
 
 from app.engine import consent
 from app.engine.normalise import read
-from app.engine.types import Purpose
+from app.engine.types import Decision, Purpose
+from tests.engine.talking import Visitor
 
 MAIL, PHONE = "marketing_email", "marketing_phone"
 NOTHING: dict[str, bool] = {}
@@ -98,3 +99,25 @@ def test_a_wish_about_the_hour_is_no_refusal() -> None:
 
 def test_consent_to_contact_is_never_consent_to_marketing() -> None:
     assert set(decided("zgadzam się na wszystko", ("rodo",))) == {"rodo"}
+
+
+@pytest.mark.parametrize(
+    ("words", "asks"),
+    [
+        ("promocje też możecie wysyłać mailem", True),
+        ("chętnie dostanę newsletter", True),
+        ("nie chcę promocji mailem", False),
+        ("czy macie promocje?", False),
+    ],
+)
+def test_a_wish_for_promotions_is_asked_about_and_never_taken_for_consent(words: str, asks: bool) -> None:
+    answer = Visitor().say(words)
+    assert not any(decision.granted for decision in answer.decisions)
+    assert answer.consent_shown == (("marketing_email",) if asks else ())
+
+
+@pytest.mark.parametrize("words", ["wolałbym nie", "wolę nie", "raczej nie", "I'd rather not"])
+def test_a_polite_no_is_a_no(words: str) -> None:
+    visitor = Visitor()
+    visitor.say("691 222 333")
+    assert visitor.say(words).decisions == (Decision("rodo", granted=False),)

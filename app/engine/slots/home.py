@@ -62,7 +62,7 @@ _KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
     (
         "house",
         re.compile(
-            r" (?:dom|domek|domku|domem|domy|blizniak\w*|szeregow\w*|segment\w?|willa|willi|wille|house|townhouse|villa|dom\w? jednorodzinn\w*|wykonczeni\w* domu|domu (?:jedno\w*|\d+|o pow\w*|w stanie|parter\w*|pod)) "
+            r" (?:dom|domek|domku|domem|domy|blizniak\w*|szeregow\w*|segment\w?|willa|willi|wille|house|townhouse|villa|dom\w? jednorodzinn\w*|wykonczeni\w* domu|domu (?:jedno\w*|\d+|o pow\w*|w stanie|parter\w*|pod)|(?:m|m2|mkw|metrow) domu) "
         ),
     ),
     (

@@ -83,6 +83,8 @@ class NameReader:
             card = second is not None and text.clean[second.start(1)].isupper() and text.clean[0].isupper()
             if card and second is not None and second.group(1) not in self._not:
                 return self._phrase(text, 0, strict=True)
+            if text.clean[0].isupper() and re.match(rf"{_WORD},\s?\d", text.folded):
+                return self._phrase(text, 0, strict=True)
             if re.fullmatch(
                 rf"{_WORD}[,\s]{{1,3}}(?:tel\w*\.?|nr\.?|numer)?[\s:]{{0,2}}\+?[\d\s-]{{9,16}}\W*", text.folded
             ):
