@@ -26,6 +26,10 @@ from tests.talk import CONSENT, ENQUIRY, open_session, say, spoken
 from worker import jobs
 
 WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+AT_REST = (
+    "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND backend_type = 'client backend' AND state <> 'idle')"
+)
 NO_TIMEOUT = Patience(timedelta(minutes=15), None)
 NO_NUDGE = Patience(None, timedelta(minutes=30))
 
@@ -310,6 +314,7 @@ async def test_a_worker_that_is_killed_in_the_middle_nudges_once(
         first.send(SIGKILL)
         await first.exit_code(seconds=60)
     await held.rollback()
+    await eventually(lambda: sql.fetchval(AT_REST))
     await sql.execute("DELETE FROM scheduled_job")
     async with (
         worker(environment, tmp_path / "second.log"),

@@ -38,7 +38,7 @@ async def is_there(sql: asyncpg.Connection, address: str = ADDRESS) -> bool:
 
 
 async def plant(sql: asyncpg.Connection, conversation_id: UUID) -> None:
-    """What the chat alone does not cause: evidence, a follow-up, attempts, a dead letter, a request id."""
+    """What the chat alone does not cause: evidence, a follow-up, a question, attempts, a dead letter, a request id."""
     await sql.execute(
         "INSERT INTO consent_evidence (audit_seq, conversation_id, salt, ip, user_agent) "
         "SELECT -1, $1, '\\x00', '198.51.100.0', 'Canary/1.0 (' || $2 || ')'",
@@ -50,6 +50,11 @@ async def plant(sql: asyncpg.Connection, conversation_id: UUID) -> None:
         "VALUES (gen_random_uuid(), $1, 1, $2)",
         conversation_id,
         f"Dzień dobry {ADDRESS}",
+    )
+    await sql.execute(
+        "INSERT INTO unanswered_question (id, conversation_id, seq, language, asked_at) "
+        "VALUES (gen_random_uuid(), $1, 2, 'pl', now())",
+        conversation_id,
     )
     await sql.execute(
         "INSERT INTO idempotency_key (scope, key, fingerprint, status, body) "
