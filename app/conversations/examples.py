@@ -49,7 +49,7 @@ HANDED_OVER: Final[dict[str, Any]] = {
     "seq": 4,
     "role": "bot",
     "type": "text",
-    "text": "Dobrze, przekażę prośbę. Zespół będzie dostępny w poniedziałek od 9:00.",
+    "text": "Dobrze, odpowie tu człowiek. Zespół będzie dostępny w poniedziałek od 9:00.",
     "data": None,
     "quick_replies": [],
     "created_at": _AT,

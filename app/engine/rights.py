@@ -75,7 +75,7 @@ def handoff(voice: Voice) -> HandoffWords:
     """What a visitor hears whose conversation a person takes over."""
     when = hours(voice)
     back_at = opens_at(voice.knowledge.firm, voice.now)
-    return HandoffWords(voice.say("human", hours=when), when, back_at, voice.is_open())
+    return HandoffWords(voice.say("handed_over", hours=when), when, back_at, voice.is_open())
 
 
 def rights_parts(
