@@ -162,8 +162,6 @@ class Engine:
         mind = self._mind
         text = normalise.read(turn.text, mind.corrector)
         state = State.load(turn.memory, mind.lexicon.packages)
-        if turn.silent:
-            state = state.unasked()
         spoken: Locale = "en" if state.language == "en" else "pl" if state.language == "pl" else turn.locale
         locale = language.detect(text, before=spoken)
         voice = Voice(mind.lexicon, locale, turn.now)

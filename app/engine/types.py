@@ -76,7 +76,10 @@ class Turn:
     consent_texts: Mapping[tuple[Purpose, Locale], str] = field(default_factory=dict)
     """The exact texts to show when asking for consent, by purpose and language."""
     silent: bool = False
-    """A person answers: the engine reads along, and says only what confirms a decision or answers a right."""
+    """A person answers: the engine reads along, and says only what confirms a decision or answers a right.
+
+    The memory is one that `Engine.handed_over` gave.
+    """
 
 
 @dataclass(frozen=True, slots=True)
