@@ -4,8 +4,11 @@ It holds however uvicorn is started: `uvicorn app.main:app` without a flag is en
 """
 
 import asyncio
+import fcntl
 import resource
 import signal
+import sys
+import termios
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -176,8 +179,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _expect_reading(self) -> None:
         if self._reading_due is None:
-            waiting = self.transport.get_write_buffer_size()
-            self._reading_due = self.loop.call_later(self._bounds.receive_seconds, self._reading_late, waiting)
+            self._reading_due = self.loop.call_later(self._bounds.receive_seconds, self._reading_late, self._untaken())
+
+    def _untaken(self) -> int:
+        """Bytes that the client has not taken: what waits here, and what the kernel has and nobody acknowledged.
+
+        Ours alone would call a slow client deaf: a kernel takes more only when a good part of what it has is gone.
+        """
+        waiting = int(self.transport.get_write_buffer_size())
+        with suppress(OSError, ValueError):
+            answer = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            waiting += int.from_bytes(answer, sys.byteorder)
+        return waiting
 
     def _forget_reading(self) -> None:
         if self._reading_due is not None:
@@ -186,9 +199,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _reading_late(self, waited: int) -> None:
         self._reading_due = None
-        waiting = self.transport.get_write_buffer_size()
-        if waiting >= waited and waiting:
+        if not self.transport.get_write_buffer_size():
+            return
+        if self._untaken() >= waited:
             CLOSED.labels("unread").inc()
             self.transport.abort()
-        elif waiting:
+        else:
             self._expect_reading()
