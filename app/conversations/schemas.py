@@ -149,9 +149,7 @@ class HandoffOut(BaseModel):
     back_at: datetime | None = Field(description="When the office opens next; null while it is open.")
     text: str = Field(
         description="What to show, as of now.",
-        examples=[
-            "Dobrze, odpowie tu człowiek. Zespół będzie dostępny w poniedziałek od 9:00."
-        ],
+        examples=["Dobrze, odpowie tu człowiek. Zespół będzie dostępny w poniedziałek od 9:00."],
     )
     replies: list[MessageOut] = Field(
         description="What this request has put into the conversation; none when repeated."
