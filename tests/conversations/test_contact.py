@@ -176,6 +176,7 @@ async def test_a_turn_that_was_computed_before_the_form_overwrites_nothing(
     client: httpx.AsyncClient, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = await open_session(client)
+    await say(client, token, "Mój mail to jan@example.com")
     computed = asyncio.Event()
     take = turns.take
 

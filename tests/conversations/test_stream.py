@@ -169,11 +169,11 @@ async def test_the_ack_comes_at_once_and_what_fails_later_is_an_event(
 async def test_an_answer_that_takes_too_long_ends_with_an_event(
     environment: dict[str, str], sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    async with api(environment | {"REQUEST_SECONDS": "0.5"}, tmp_path / "api.log") as (_, client):
+    async with api(environment | {"REQUEST_SECONDS": "3"}, tmp_path / "api.log") as (_, client):
         token = await open_session(client)
         async with sql.transaction():
             await sql.execute("SELECT FROM chat_conversations FOR UPDATE")
-            _, error = parse((await ask(client, token, "Cześć")).text)
+            _, error = parse((await ask(client, token, ENQUIRY)).text)
             assert (error.name, error.data["code"]) == ("error", "deadline-exceeded")
 
 
@@ -184,7 +184,7 @@ async def test_who_leaves_after_the_ack_has_still_said_it(
         token = await open_session(client)
         async with sql.transaction():
             await sql.execute("SELECT FROM chat_conversations FOR UPDATE")
-            body = {"text": "Cześć", "client_message_id": "a"}
+            body = {"text": ENQUIRY, "client_message_id": "a"}
             async with streaming(client, "POST", MESSAGES, token, json=body) as events:
                 assert (await anext(events)).name == "ack"
 
@@ -192,7 +192,7 @@ async def test_who_leaves_after_the_ack_has_still_said_it(
             return bool(await sql.fetchval("SELECT count(*) FROM chat_messages WHERE role = 'visitor'"))
 
         await eventually(stored)
-        assert (await say(client, token, "Cześć", client_message_id="a")).status_code == 200
+        assert (await say(client, token, ENQUIRY, client_message_id="a")).status_code == 200
 
 
 async def test_two_streams_of_one_message_store_it_once(client: httpx.AsyncClient, sql: asyncpg.Connection) -> None:
