@@ -20,7 +20,7 @@ from app.conversations.models import ChatConversation, ChatMessage
 from app.core.db import AnyRow
 
 LAST_WORDS = 3
-TURN_SECONDS: Final = 1.0
+TURN_SECONDS: Final = 1.5
 """How long a turn waits for each of its two statements, which take milliseconds: a visitor waits for the answer."""
 FACTS = ("area_m2", "package", "city", "budget_pln", "name", "phone", "email", "property_type")
 

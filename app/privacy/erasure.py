@@ -132,6 +132,7 @@ async def _erase(
         counts["mailed_address"] += await consent.forget_mailed(session, list(digests))
     traces = _traces(people, subject, replayed)
     counts["idempotency_key"] = await residue.forget_kept_answers(session, traces)
+    counts["operator_action"] = await residue.forget_in_journal(session, traces)
     left = await residue.search(session, traces)
     if left:
         raise ResidueError(left)

@@ -57,7 +57,7 @@ async def test_an_erasure_that_leaves_something_ends_with_one_line(
 ) -> None:
     await captured(client)
     await sql.execute(
-        "INSERT INTO operator_action (id, actor, action, target) VALUES (gen_random_uuid(), 'a', 'b', $1)", ADDRESS
+        "INSERT INTO operator_action (id, actor, action, target) VALUES (gen_random_uuid(), $1, 'b', 'c')", ADDRESS
     )
     ended = await privacy(environment, "erase", "--email", ADDRESS)
     assert ended.code == 1

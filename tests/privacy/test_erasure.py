@@ -17,6 +17,7 @@ from app.privacy.erasure import ErasureIncompleteError, Subject
 from app.privacy.office import Office
 from app.privacy.proof import Proof
 from app.privacy.repository import requests
+from tests.conftest import OPERATOR
 from tests.privacy.people import (
     ADDRESS,
     NATIONAL,
@@ -153,16 +154,16 @@ async def test_receipts_in_redis_go_too(client: httpx.AsyncClient, sql: asyncpg.
         assert [key.decode() for key in client_of_redis.keys("novahouse:receipt:*")] == ["novahouse:receipt:other"]
 
 
-@pytest.mark.parametrize("where", ["reason", "target"])
+@pytest.mark.parametrize("where", ["actor", "request_id"])
 async def test_a_trace_that_is_left_undoes_everything_and_operators_are_told(
     client: httpx.AsyncClient, sql: asyncpg.Connection, office: Office, where: str
 ) -> None:
     await captured(client)
     await sql.execute(
-        f"INSERT INTO operator_action (id, actor, action, target, {'reason' if where == 'reason' else 'request_id'}) "
-        "VALUES (gen_random_uuid(), 'key:admin', 'x', $1, $2)",
-        "all" if where == "reason" else f"Dzwonić {NATIONAL}",
-        f"Klient {ADDRESS.upper()}" if where == "reason" else None,
+        "INSERT INTO operator_action (id, actor, action, target, request_id) "
+        "VALUES (gen_random_uuid(), $1, 'x', 'all', $2)",
+        f"cli:{NATIONAL}" if where == "actor" else "cli:ewa",
+        ADDRESS.upper() if where == "request_id" else None,
     )
     with pytest.raises(ErasureIncompleteError):
         await erasure.erase(office, Subject(address=ADDRESS), surface="cli")
@@ -171,6 +172,27 @@ async def test_a_trace_that_is_left_undoes_everything_and_operators_are_told(
     notice = await one(sql, "SELECT kind, reason FROM operator_notice")
     assert notice == {"kind": "notice.erasure_failed", "reason": "operator_action"}
     assert await sql.fetchval("SELECT channel FROM outbound_alert WHERE event = 'notice.erasure_failed'") == "slack"
+
+
+async def test_what_operators_did_about_the_person_stays_without_the_person(
+    client: httpx.AsyncClient, sql: asyncpg.Connection
+) -> None:
+    token, other = await captured(client), await captured(client, "Nazywam się Anna, 600 700 800")
+    leads = {row["email"]: row["id"] for row in await sql.fetch("SELECT email, id FROM leads")}
+    for lead in leads.values():
+        done = await client.patch(f"/v1/leads/{lead}", json={"status": "contacted"}, headers=OPERATOR)
+        assert done.status_code == 200
+    await sql.execute(
+        "INSERT INTO operator_action (id, actor, action, target, reason) "
+        "VALUES (gen_random_uuid(), 'cli:ewa', 'dead_letter.discard', 'x', $1)",
+        f"{ADDRESS} wants none",
+    )
+    assert (await client.delete("/v1/chat", headers=token)).status_code == 204
+    rows = await sql.fetch("SELECT actor, action, target, reason FROM operator_action ORDER BY at, target")
+    assert ("key:admin", "lead.contacted", "erased", None) in [tuple(row) for row in rows]
+    assert ("key:admin", "lead.contacted", str(leads[None]), None) in [tuple(row) for row in rows]
+    assert ("cli:ewa", "dead_letter.discard", "x", "erased") in [tuple(row) for row in rows]
+    assert (await client.get("/v1/chat/messages", headers=other)).status_code == 200
 
 
 async def test_a_table_that_nobody_thought_of_is_searched_too(

@@ -39,6 +39,10 @@ SELECT gen_random_uuid(), md5(n::text)::uuid, 1 FROM generate_series(1, {ROWS}) 
 INSERT INTO unanswered_question (id, conversation_id, seq, language, asked_at, status, decided_at)
 SELECT gen_random_uuid(), md5(n::text)::uuid, 1, 'pl', now() - n * interval '1 min', 'answered',
     now() - n * interval '1 min' FROM generate_series(1, {ROWS}) n;
+INSERT INTO handoff (id, conversation_id)
+SELECT gen_random_uuid(), md5(n::text)::uuid FROM generate_series(1, {ROWS}) n;
+INSERT INTO message_feedback (id, conversation_id, message_seq, rating)
+SELECT gen_random_uuid(), md5(n::text)::uuid, 1, 'up' FROM generate_series(1, {ROWS}) n;
 INSERT INTO mailed_address (message_id, conversation_id, address_hmac, key_id)
 SELECT gen_random_uuid(), md5(n::text)::uuid, sha256(n::text::bytea), 'k' FROM generate_series(1, {ROWS}) n;
 INSERT INTO outbound_alert (

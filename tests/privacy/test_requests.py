@@ -254,7 +254,7 @@ async def test_what_cannot_be_erased_at_once_waits_for_people(
 ) -> None:
     await captured(client)
     await sql.execute(
-        "INSERT INTO operator_action (id, actor, action, target, reason) "
+        "INSERT INTO operator_action (id, actor, action, target, request_id) "
         "VALUES (gen_random_uuid(), 'key:admin', 'x', 'y', $1)",
         ADDRESS,
     )

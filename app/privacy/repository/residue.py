@@ -28,6 +28,15 @@ _KEPT_ANSWERS: Final = text(
       AND lower(concat_ws(E'\\n', scope, key, body::text)) LIKE ANY (CAST(:patterns AS text[]))
     """
 )
+_JOURNALED: Final = text(
+    """
+    UPDATE operator_action SET
+        target = CASE WHEN lower(target) LIKE ANY (CAST(:patterns AS text[])) THEN 'erased' ELSE target END,
+        reason = CASE WHEN lower(reason) LIKE ANY (CAST(:patterns AS text[])) THEN 'erased' ELSE reason END
+    WHERE at >= COALESCE(CAST(:since AS timestamptz), '-infinity')
+      AND lower(concat_ws(E'\n', target, reason)) LIKE ANY (CAST(:patterns AS text[]))
+    """
+)
 _TABLES: Final = text(
     """
     SELECT c.table_name AS name, array_agg(c.column_name::text ORDER BY c.ordinal_position) AS columns,
@@ -69,6 +78,15 @@ async def forget_kept_answers(session: AsyncSession, traces: Traces) -> int:
     """
     gone = await session.execute(_KEPT_ANSWERS, {"patterns": _patterns(traces), "since": traces.since})
     return int(gone.rowcount)  # type: ignore[attr-defined]
+
+
+async def forget_in_journal(session: AsyncSession, traces: Traces) -> int:
+    """Cut what operators did about the person off from the person; gives how many entries.
+
+    Who did what and when stays. An operator's own words are replaced where they hold one of the traces.
+    """
+    cut = await session.execute(_JOURNALED, {"patterns": _patterns(traces), "since": traces.since})
+    return int(cut.rowcount)  # type: ignore[attr-defined]
 
 
 async def search(session: AsyncSession, traces: Traces) -> list[str]:
