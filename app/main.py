@@ -116,6 +116,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
                 settings.rate_limits,
                 redis_url=settings.redis_url,
                 refresh=partial(limits.refresh, database),
+                check_seconds=settings.rate_limit_seconds,
             )
             cleanup.push_async_callback(app.state.enforcement.aclose)
             adviser = _adviser(settings, app.state.enforcement, cleanup)

@@ -166,6 +166,7 @@ class Settings(BaseSettings):
     api_rate_limit_hour: RateLimit = "200 per hour"
     api_rate_limit_minute: RateLimit = "50 per minute"
     bulk_rate_limit: RateLimit = "1200 per minute"
+    rate_limit_seconds: Annotated[float, Field(gt=0, le=2)] = 0.1
     max_requests: Annotated[int, Field(ge=1, le=100_000)] = 500
     max_streams: Annotated[int, Field(ge=0, le=100_000)] = 500
     stream_seconds: Annotated[float, Field(ge=1, le=3600)] = 900

@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from app.core.db import DATABASE_ERRORS
 from app.web.ratelimit import Rule, Table, credential, limiter, site
-from app.web.windows import Check, MemoryWindows, SharedWindows, Verdict, Windows
+from app.web.windows import CHECK_SECONDS, Check, MemoryWindows, SharedWindows, Verdict, Windows
 
 REFRESH_SECONDS: Final = 2.0
 """How old a change of the limits may be before every process knows it."""
@@ -48,13 +48,19 @@ class Enforcement:
     """The limits of one process."""
 
     def __init__(
-        self, routes: Sequence[BaseRoute], values: Mapping[str, str], *, redis_url: str, refresh: Refresh
+        self,
+        routes: Sequence[BaseRoute],
+        values: Mapping[str, str],
+        *,
+        redis_url: str,
+        refresh: Refresh,
+        check_seconds: float = CHECK_SECONDS,
     ) -> None:
         self._routes = routes
         self._defaults = dict(values)
         self._changed: Mapping[str, str] = {}
         self._table = Table(routes, values)
-        self._windows = Windows(SharedWindows(redis_url), MemoryWindows())
+        self._windows = Windows(SharedWindows(redis_url, check_seconds=check_seconds), MemoryWindows())
         self._working_keys: OrderedDict[str, float] = OrderedDict()
         self._refresh = refresh
         self._limited: dict[str, int] = {}
@@ -71,7 +77,7 @@ class Enforcement:
     async def enforce(self, rule: Rule, request: Request) -> tuple[str, str]:
         """Count a request; gives the values of `RateLimit` and `RateLimit-Policy`.
 
-        Raises LimitedError when it does not fit. Answers within CHECK_SECONDS, whatever Redis does.
+        Raises LimitedError when it does not fit. Answers within `check_seconds`, whatever Redis does.
         """
         keyed = bool(rule.keyed) and self._works(credential(request))
         windows, policies = rule.windows, rule.site_header if site(request) else rule.header
@@ -89,7 +95,7 @@ class Enforcement:
     async def take(self, policy: str) -> bool:
         """Count one use of what all processes share, such as paid calls; False when the policy's value is reached.
 
-        Answers within CHECK_SECONDS, whatever Redis does.
+        Answers within `check_seconds`, whatever Redis does.
         """
         items = parse_many(self.values[policy])
         checks = [Check(policy, item.amount, item.get_expiry(), item.key_for(policy)) for item in items]

@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError, RedisError
 KEY_PREFIX: Final = "novahouse-limits-v1"
 """Before every key. Its version rises when what is stored changes: a script on another's keys would fail."""
 CHECK_SECONDS: Final = 0.1
-"""How long a request may wait for Redis."""
+"""How long a request may wait for Redis, unless RATE_LIMIT_SECONDS says otherwise."""
 AWAY_SECONDS: Final = 5.0
 """Between two trials whether Redis is back. The first one is made at once."""
 TRIAL_SECONDS: Final = 1.0
@@ -187,14 +187,15 @@ class SharedWindows:
     Requests that come while a round trip is under way share the next one.
     """
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, *, check_seconds: float = CHECK_SECONDS) -> None:
+        self._check_seconds = check_seconds
         scheme, _, rest = redis_url.partition("://")
         self._pool = BlockingConnectionPool.from_url(
             redis_url,
             max_connections=_CONNECTIONS,
-            timeout=CHECK_SECONDS,
-            socket_timeout=CHECK_SECONDS,
-            socket_connect_timeout=CHECK_SECONDS,
+            timeout=check_seconds,
+            socket_timeout=check_seconds,
+            socket_connect_timeout=check_seconds,
         )
         self.storage = RedisStorage(
             f"async+redis+unix://{rest}" if scheme == "unix" else f"async+{redis_url}",
@@ -211,7 +212,7 @@ class SharedWindows:
     async def acquire(self, checks: Sequence[Check]) -> Verdict:
         """Count a request in all of these windows, or in none when one is full.
 
-        Raises RedisAwayError within CHECK_SECONDS.
+        Raises RedisAwayError within `check_seconds`.
         """
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Verdict] = loop.create_future()
@@ -234,7 +235,7 @@ class SharedWindows:
         if self._sending is not None:
             self._sending.cancel()
         with suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(CHECK_SECONDS):
+            async with asyncio.timeout(self._check_seconds):
                 await self._pool.disconnect()
                 await self._trial.aclose()
 
@@ -265,7 +266,7 @@ class SharedWindows:
                 current = f"{KEY_PREFIX}:{{{check.key}}}"
                 keys += (f"{current}/-1", current)
                 arguments += (check.limit, check.length * _MILLISECONDS)
-        async with asyncio.timeout_at(batch[0][0] + CHECK_SECONDS):
+        async with asyncio.timeout_at(batch[0][0] + self._check_seconds):
             numbers = await self._evaluate(keys, arguments)
         at = 0
         for _, checks, answered in batch:
@@ -294,7 +295,7 @@ class SharedWindows:
     async def _drop_connections(self) -> None:
         """An answer that comes after all must not be read as that to the next question."""
         with suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(CHECK_SECONDS):
+            async with asyncio.timeout(self._check_seconds):
                 await self._pool.disconnect(inuse_connections=True)
 
 
@@ -359,7 +360,7 @@ class Windows:
         return None
 
     async def acquire(self, checks: Sequence[Check]) -> Verdict:
-        """Count a request in all of these windows, or in none when one is full. Answers within CHECK_SECONDS."""
+        """Count a request in all of these windows, or in none when one is full. Takes no longer than SharedWindows."""
         if self._returning is not None:
             verdict = self._memory.acquire(checks)
         else:
