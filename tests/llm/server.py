@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.listening import listening
+
 HOT: Final = "x" * 1000
 Asked = Mapping[str, Any]
 """The one JSON object that the service sends as its user message."""
@@ -273,25 +275,7 @@ LATE: Final = frozenset({"never", "drip"})
 @asynccontextmanager
 async def model_server(mode: str = "honest") -> AsyncIterator[ModelServer]:
     """Such a server on a port of its own."""
-    connections: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        connections.add(task)
-        try:
-            await server.serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.close()
-        finally:
-            connections.discard(task)
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    server = ModelServer(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", mode)
-    try:
+    server = ModelServer("", mode)
+    async with listening(server.serve) as port:
+        server.base_url = f"http://127.0.0.1:{port}/v1"
         yield server
-    finally:
-        listening.close()
-        for task in list(connections):
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
