@@ -189,6 +189,11 @@ async def test_a_trace_that_is_not_valid_begins_anew(client: httpx.AsyncClient, 
     assert TRACE not in answer.headers["traceparent"]
 
 
+async def test_of_two_traces_none_is_believed(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health/live", headers=[("traceparent", PARENT), ("traceparent", PARENT)])
+    assert TRACE not in answer.headers["traceparent"]
+
+
 async def test_a_trace_is_continued_into_answer_and_alert(client: httpx.AsyncClient, sql: asyncpg.Connection) -> None:
     newer = await client.get("/health/live", headers={"traceparent": f"cc-{TRACE}-00f067aa0ba902b7-00-what-comes"})
     assert newer.headers["traceparent"].startswith(f"00-{TRACE}-")
