@@ -3,8 +3,9 @@
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
+from app.engine import language
 from app.engine.knowledge import Entry, Wish
 from app.engine.normalise import Sentence, Text, word_set
 from app.engine.retrieval import Hit, Retriever
@@ -45,6 +46,7 @@ _FRAMING = frozenset(
 _PRICE_ACTS = frozenset(
     {
         "quote",
+        "take_package",
         "recommend_package",
         "cheapest_package",
         "dearest_package",
@@ -84,11 +86,23 @@ _WHICH = re.compile(
 _UNSURE = re.compile(
     r" (?:nie wiem|nie jestem pew\w*|nie mam pojecia|trudno powiedziec|zastanaw\w*|jeszcze nie wiem|i don t know|not sure|no idea|dont know|niewiem) "
 )
-_REPEATABLE = frozenset({"quote", "lead_time", "package_details", "cheapest_package", "recommend_package"})
+_REPEATABLE = frozenset(
+    {"quote", "take_package", "lead_time", "package_details", "cheapest_package", "recommend_package"}
+)
 _RENTAL = re.compile(
     r" (?:wynaj\w*(?! (?:kontener|sprzet|rusztow|aut))|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) "
 )
-_CHEAPER = re.compile(r" (?:tansz|tani|nizsz|prostsz|cheaper|lower|simpler|ponizej|below)")
+_CHEAPER = re.compile(r" (?:tansz|tani|nizsz|nizej|prostsz|skromn|cheaper|lower|simpler|less expensive|ponizej|below)")
+_CHOICE = re.compile(r"^(?: (?!co |ktor|jak|ile |czy |what |which |how |is |are )\S+){1,4} $")
+"""Few words and none that asks."""
+_STEP = re.compile(
+    r"^(?: (?:a|no|i|ok|cos|czy|jest|macie|bylby|moze|poprosze|to|da|sie|jakis|jakies|jeszcze|pakiet|wariant|opcja|opcje|wersja|cos|nieco|troche|"
+    r"krok|o|wiec|ale|but|anything|something|and|is|there|any|the|one|got|have|you|do|what|about|bit|little|even|still))*"
+    r" (?:taniej|tansz\w*|nizsz\w*|nizej|skromniej\w*|prostsz\w*|drozej|drozsz\w*|lepiej|lepsz\w*|wyzsz\w*|wyzej|bogatsz\w*|cheaper|better|pricier|higher|lower|nicer|(?:more|less) expensive)"
+    r"(?: (?:pakiet|wariant|opcja|opcje|opcji|wersja|poziom|standard|sie|da|niz|ten|to|tego|jest|macie|jakis|one|option|package|than|that|this|please|prosze))* $"
+)
+STEPS = frozenset({"next_package", "discount"})
+"""Acts after which the package one step away is the one talked about."""
 _WOW = re.compile(
     r" (?:wow|luksus\w*|ekskluzyw\w*|efektown\w*|prestiz\w*|wysok\w* standard\w*|luxur\w*|high end|top|najwyzsz\w*) "
 )
@@ -112,6 +126,8 @@ class State:
     misses: int = 0
     previous: PackageId | None = None
     """The package that was chosen before the present one."""
+    wish: Wish | None = None
+    """What somebody without a budget said to look for."""
 
     @classmethod
     def load(cls, memory: Mapping[str, Any], packages: Container[PackageId]) -> "State":
@@ -130,6 +146,7 @@ class State:
             language=language if language in ("pl", "en") else None,
             misses=misses if isinstance(misses, int) and not isinstance(misses, bool) and 0 <= misses < 100 else 0,
             previous=previous if isinstance(previous, str) and previous in packages else None,
+            wish=cast("Wish", memory["wish"]) if memory.get("wish") in get_args(Wish) else None,
         )
 
     def unasked(self) -> "State":
@@ -148,13 +165,19 @@ class State:
             "language": self.language,
             "misses": self.misses,
             "previous": self.previous,
+            "wish": self.wish,
         }
         return {key: value for key, value in full.items() if value}
 
     @property
     def prices(self) -> bool:
         """True when the last answer was about money: a bare number is another area then."""
-        return self.topic in _REPEATABLE
+        return self.topic in _REPEATABLE | _PRICE_ACTS | {"package_list", "next_package", "price_difference"}
+
+    @property
+    def stepped(self) -> PackageId | None:
+        """The package one step from the chosen one, when the last answer was about it."""
+        return self.recommended if self.topic in STEPS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +215,12 @@ def clauses(sentence: Sentence) -> list[tuple[str, ...]]:
 
 def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decided: bool) -> list[Act]:
     """The acts of a message, most of them in the order asked; empty when nothing was understood."""
+    continued = _continued(text, found, state)
+    return [continued] if continued is not None else _fresh(text, retriever, found, state, decided=decided)
+
+
+def _fresh(text: Text, retriever: Retriever, found: Found, state: State, *, decided: bool) -> list[Act]:
+    """The acts of a message that says by itself what it wants."""
     hits = _hits(text, retriever)
     ids = {hit.entry.id for hit in hits}
     if decided:
@@ -212,7 +241,7 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
         listed = [Act("quote"), *(act for act in listed if act.id not in _SOCIAL)]
     if found.home.area_odd is not None:
         listed = [*(act for act in listed if act.id not in _PRICE_ACTS), Act("area_odd")]
-    business = [act for act in listed if act.id not in _SOCIAL]
+    business = _chosen([act for act in listed if act.id not in _SOCIAL], text, state)
     implied = _implied(text, found, state)
     if business:
         ids = {act.id for act in business}
@@ -229,6 +258,22 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
     if state.asked == "consent" and any(sentence.question for sentence in text.sentences):
         return [Act("consent_info")]
     return _small(text, found, state) or _alike(text, retriever)
+
+
+def _continued(text: Text, found: Found, state: State) -> Act | None:
+    """The act of a message that only makes sense after the last one: "a drożej?", "in English please"."""
+    if _STEP.match(text.joined) and not found.changed and (found.slots.package or state.recommended) is not None:
+        return Act("discount" if cheaper(text) else "next_package")
+    if language.switch(text) is None or state.topic is None:
+        return None
+    return Act("callback" if "rodo" in state.purposes else "repeat_answer")
+
+
+def _chosen(business: list[Act], text: Text, state: State) -> list[Act]:
+    """Asked which package, somebody who says "the cheapest" has chosen."""
+    if state.asked != "package" or not _CHOICE.match(text.joined):
+        return business
+    return [Act("take_package", about=act.id) if act.id in _SUPERLATIVES else act for act in business]
 
 
 def _also(business: list[Act], implied: Act, *, several: bool) -> list[Act]:
@@ -361,14 +406,14 @@ def _implied(text: Text, found: Found, state: State) -> Act | None:
     if "package" in changed or len(found.named.packages) > 1:
         return _about_package(text, found, state)
     if "area_m2" in changed:
-        open_choice = slots.package is None and (slots.budget_pln is not None or wish(text) is not None)
+        open_choice = slots.package is None and (slots.budget_pln is not None or (wish(text) or state.wish) is not None)
         return Act("recommend_package" if open_choice else "quote")
     if found.home.room_area:
         return Act("partial_scope")
     if found.home.foreign_money:
         return Act("foreign_money")
     if "city" in changed:
-        return Act("city")
+        return Act("offices" if state.topic == "offices" else "city")
     if changed & {"phone", "email"} or found.bad_email or found.bad_phone:
         return Act("contact")
     return Act("hello_name") if "name" in changed else None

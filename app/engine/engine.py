@@ -15,7 +15,7 @@ from app.engine.consent import Stated
 from app.engine.contacts import Closing, closing
 from app.engine.dialog import Act, State
 from app.engine.followup import MailWords
-from app.engine.knowledge import FirmFile, Knowledge
+from app.engine.knowledge import FirmFile, Knowledge, Wish
 from app.engine.lexicon import Lexicon
 from app.engine.llm.masking import Masker
 from app.engine.parts import Context, Part
@@ -185,7 +185,7 @@ class Engine:
             found.slots,
             found,
             state,
-            dialog.wish(text),
+            dialog.wish(text) or state.wish,
             contact,
             _previous(turn, state, found),
             dialog.cheaper(text),
@@ -256,7 +256,9 @@ class Engine:
         if not replies:
             replies = [Reply("text", context.voice.say("ack"))]
         intents = tuple(dict.fromkeys([*(["consent"] if stated.decisions else []), *(act.id for act in listed)]))
-        memory = _remember(context.state, parts, listed, end, locale, missed=missed, previous=context.previous)
+        memory = _remember(
+            context.state, parts, listed, end, locale, missed=missed, previous=context.previous, wish=context.wish
+        )
         return Answer(
             replies=tuple(replies),
             slots=slots,
@@ -302,6 +304,7 @@ def _remember(
     *,
     missed: bool,
     previous: PackageId | None,
+    wish: Wish | None,
 ) -> State:
     """What the next turn needs: the question asked, the list shown, the topic, the recommendation."""
     asks = next((part.asks for part in reversed(parts) if part.asks is not None), None)
@@ -310,7 +313,8 @@ def _remember(
         (
             act.id
             for act in listed
-            if act.id not in {"repeat_topic", "ack", "unsure", "greeting", "thanks", "hello_name", "contact"}
+            if act.id
+            not in {"repeat_topic", "repeat_answer", "ack", "unsure", "greeting", "thanks", "hello_name", "contact"}
         ),
         None,
     )
@@ -324,4 +328,5 @@ def _remember(
         language=locale,
         misses=min(state.misses + 1, 9) if missed else 0,
         previous=previous,
+        wish=wish,
     )

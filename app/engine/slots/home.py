@@ -27,7 +27,7 @@ _AREA_CUE = re.compile(
 )
 _NEGATIVE = re.compile(r"(?<!\d)(?<!\d )-\s?$")
 _FILLER = re.compile(
-    r"^(?:(?:no|nie|how|what|and|za|zle (?:policzy\w+|poda\w+|napisa\w+|zmierzy\w+)|pomyli\w+ sie|zmierzy\w+|wyszlo|(?:powinno|mialo) byc|ma byc|chodzi\w* o|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|tylko|lecz|ale|but|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,3})*~?$"
+    r"^(?:(?:no|nie|how|what|and|za|zle (?:policzy\w+|poda\w+|napisa\w+|zmierzy\w+)|pomyli\w+ sie|zmierzy\w+|wyszlo|(?:powinno|mialo) byc|ma byc|chodzi\w* o|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|na|z|w|ile|wyjdzie|kosztuje|bedzie|much|would|pakiet\w*|dobra|dobrze|chyba|sorry|tylko|lecz|ale|but|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,3})*~?$"
 )
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
 _OPPOSED = re.compile(r",? (?:a )?nie (?:ok\.? |okolo )?")
@@ -97,6 +97,8 @@ class Hints:
     bare_is_area: bool
     min_area: Decimal
     max_area: Decimal
+    names: re.Pattern[str]
+    """The packages' names: "a Premium dla 75" is as bare as "a dla 75"."""
     known: Decimal | None = None
     """The area told before; a message that takes it back means the number beside it."""
 
@@ -178,7 +180,7 @@ def _is_area(quantity: Quantity, before: str, hints: Hints, *, alone: bool, fold
     return (
         hints.bare_is_area
         and alone
-        and _FILLER.search(before) is not None
+        and _FILLER.search(hints.names.sub(" ", before).lstrip()) is not None
         and len(folded) - quantity.end <= 8
         and hints.min_area <= quantity.value <= hints.max_area
     )

@@ -16,6 +16,11 @@ _WEAK = re.compile(
 )
 _INVERTED = re.compile(rf"(?P<name>{_WORD})\s(?:jestem|mam na imie|here)\b")
 _CORRECTED = re.compile(rf"\b(?:nie|not)\s{_WORD},?\s(?:tylko|a|lecz|but)\s(?P<name>{_WORD})")
+_AGAIN = re.compile(
+    rf"^(?:(?:sorry|przepraszam|pomylka|pomylilem sie|pomylilam sie|literowka|zle|blad|znaczy|to znaczy|tzn|jednak|raczej|wlasciwie|mialo byc|"
+    rf"powinno byc|oops|ups|oj|i mean|actually|typo|my mistake|wait|a|nie|no)[\s,.:;-]{{1,3}}){{1,4}}(?P<name>{_WORD}(?:\s{_WORD})?)\W*$"
+)
+"""A message that is a name and a word of correction."""
 _BEFORE_PHONE = re.compile(
     rf"(?P<name>{_WORD}(?:\s{_WORD})?)[,:]?\s(?:tel\w*\.?|nr|numer)?[\s:]{{0,2}}\+?\d{{2,3}}[ -]?\d{{3}}"
 )
@@ -57,6 +62,9 @@ class NameReader:
             match = pattern.search(text.folded)
             if match is not None and fold(match.group("name")) in self._first and (pattern is _INVERTED or known):
                 return self._phrase(text, match.start("name"), strict=True)
+        again = None if known is None else _AGAIN.match(text.folded)
+        if again is not None and fold(again.group("name").split()[0]) in self._first:
+            return self._phrase(text, again.start("name"), strict=True)
         return self._beside_contact(text) or self._bare(text, asked=asked)
 
     def _beside_contact(self, text: Text) -> str | None:

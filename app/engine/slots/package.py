@@ -47,6 +47,10 @@ class PackageIndex:
         self._patterns = tuple(
             (package.id, re.compile(rf"(?<= )(?:{'|'.join(package.patterns)})(?= )")) for package in listed
         )
+        self.names = re.compile(
+            rf"(?<![^\W_])(?:{'|'.join(p for package in listed for p in package.patterns)})(?![^\W_])"
+        )
+        """Any name of any package, within folded text."""
         self._bare: dict[str, PackageId] = {word: package.id for package in listed for word in package.bare}
 
     def find(self, joined: str) -> Named:

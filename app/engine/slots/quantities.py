@@ -79,6 +79,8 @@ _TIMES = {"dych": 10, "dychy": 10, "dyszek": 10, "stow": 100, "stowy": 100, "sto
 """Slang that counts: "pięć dych" is 50."""
 _WORDS.update(dict.fromkeys(("dycha", "dyche"), 10) | dict.fromkeys(("stowa", "stowe", "stowka", "stowke"), 100))
 _HALVES = {"pol": Decimal("0.5"), "cwierc": Decimal("0.25"), "poltora": Decimal("1.5"), "poltorej": Decimal("1.5")}
+_POINTS = "ten"
+"""In Polish it points at something, and only with a unit is it the English number."""
 _SCALE = r"tys(?:iac\w*|iec\w*|ie|i|\.|(?!\w))|tysiak\w*|thousand|grand|k|kol|kola|kolo|kafl\w*|klock\w*|mln\.?|mio|milion\w*|million|bank\w*|banie|bani"
 _ONE_WORD = "|".join(sorted((*_WORDS, *_HALVES, *_TIMES, "hundred"), key=len, reverse=True))
 _NUMBER = re.compile(
@@ -186,6 +188,8 @@ def _quantity(match: re.Match[str], text: str) -> Quantity | None:
     elif match.group("words") is not None and match.group("words") in _HALVES:
         return None
     unit, end = _unit(text, end)
+    if match.group("words") == _POINTS and unit == "none" and not scaled:
+        return None
     return Quantity(value, unit, scaled, match.start(), end)
 
 

@@ -51,6 +51,7 @@ class SlotReader:
             "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
             bare_area or before.area_m2 is None or asked in {"area_m2", "package"},
             *self._limits,
+            names=self.packages.names,
             known=before.area_m2,
         )
         if text.slips:
