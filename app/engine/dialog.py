@@ -78,7 +78,7 @@ _YES = re.compile(
 )
 _NOT_LATIN = re.compile(r"[\u0370-\u05ff\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff]{3}")
 _HOW_MUCH = re.compile(
-    r"^(?: (?:a|no|i|to|wiec|ok|and|so|then|za|to))* (?:ile|how much)(?: (?:to|za|razem|wyjdzie|in total|wychodzi))* $"
+    r"^(?: (?:a|no|i|to|wiec|ok|and|so|then|za))* (?:ile|how much)(?: (?:to|za|razem|wyjdzie|in total|wychodzi))* $"
 )
 _WHICH = re.compile(
     r"^(?: (?:no|to|a|wiec|i|so|and|then))* (?:ktory|jaki|which|what) (?:pakiet|wariant|package|one)(?: (?:wiec|to|then))* $"

@@ -200,7 +200,9 @@ def _factor(scale: str) -> int:
 def _after_scale(value: Decimal, text: str, end: int) -> tuple[Decimal, int]:
     """Adds what follows the scale word: "sto dwadziescia tysiecy piecset", "1 mln 200 tys"."""
     follow = _NUMBER.match(text, end + 1) if text[end : end + 1] == " " else None
-    if follow is None or (_UNIT_AFTER.match(text, follow.end()) is not None and _is_area(text, follow.end())):
+    if follow is None or follow.group("alone") is not None:
+        return value, end
+    if _is_area(text, follow.end()):
         return value, end
     more = _digits(follow) if follow.group("words") is None else _from_words(follow.group("words"))
     scale = _SCALE_AFTER.match(text, follow.end())
