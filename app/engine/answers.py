@@ -175,12 +175,17 @@ def _repeat_topic(context: Context) -> Part:
     return answer(Act(entry.id, entry), context)
 
 
+def _repeat_for_all(context: Context) -> Part:
+    """The last answer again, for every package."""
+    everyone = replace(context.slots, package=None)
+    return _repeat_answer(replace(context, slots=everyone, state=replace(context.state, recommended=None)))
+
+
 def _repeat_answer(context: Context) -> Part:
     """The last answer again, in the language now spoken."""
     topic = context.state.topic or ""
     entry = next((item for item in context.voice.knowledge.faq.entries if item.id == topic), None)
-    part = answer(Act(topic, entry), context)
-    return answer(Act("language"), context) if part.missed else part
+    return answer(Act(topic, entry), context)
 
 
 def _discount(context: Context) -> Part:
@@ -212,6 +217,7 @@ _COMPOSED: dict[str, Callable[[Context], Part]] = {
     "partial_scope": _partial,
     "repeat_topic": _repeat_topic,
     "repeat_answer": _repeat_answer,
+    "repeat_for_all": _repeat_for_all,
     "compare_packages": offers.compare_packages,
     "next_package": offers.next_package,
     "take_package": offers.take_package,

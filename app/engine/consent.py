@@ -133,10 +133,11 @@ def read(text: Text, asked: tuple[Purpose, ...]) -> Stated:
     said: dict[Purpose, set[bool]] = {}
     hows: set[How] = set()
     clauses = _clauses(text)
+    alone = len(clauses) == 1 or _YES_WORDS.issuperset(re.findall(r"[^\W\d_]+", text.folded))
     for pieces, question in clauses:
         before: _Verdict | None = None
         for piece in pieces:
-            verdict = _inherited(piece, before) or _verdict(piece, asked, question=question, alone=len(clauses) == 1)
+            verdict = _inherited(piece, before) or _verdict(piece, asked, question=question, alone=alone)
             hows.add(verdict.how)
             for purpose in verdict.purposes:
                 said.setdefault(purpose, set()).add(verdict.granted)

@@ -5,7 +5,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
-from app.engine import language
+from app.engine import ellipsis, language
+from app.engine.guards import Guard
 from app.engine.knowledge import Entry, Wish
 from app.engine.normalise import Sentence, Text, word_set
 from app.engine.retrieval import Hit, Retriever
@@ -13,6 +14,9 @@ from app.engine.slots.reader import Found
 from app.engine.types import PackageId, Purpose
 
 MAX_ACTS = 3
+_GUARDS = frozenset(get_args(Guard))
+REPEATS = frozenset({"repeat_topic", "repeat_answer", "repeat_for_all"})
+"""Acts that say again what another act said: no topic by themselves."""
 _THRESHOLD = 0.95
 _ALIKE = 0.62
 _LEAD = 0.1
@@ -28,7 +32,7 @@ _PRICED = word_set(
     "quote_binding discount vat"
 )
 _ABOUT_CONSENT = word_set(
-    "callback contact_info privacy discount contract booking package_list enquiry about_company opening_hours language"
+    "callback consent_info contact_info privacy discount contract booking package_list enquiry about_company opening_hours language"
 )
 _FRAMING = frozenset(
     {
@@ -92,14 +96,20 @@ _REPEATABLE = frozenset(
 _RENTAL = re.compile(
     r" (?:wynaj\w*(?! (?:kontener|sprzet|rusztow|aut))|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) "
 )
-_CHEAPER = re.compile(r" (?:tansz|tani|nizsz|nizej|prostsz|skromn|cheaper|lower|simpler|less expensive|ponizej|below)")
-_CHOICE = re.compile(r"^(?: (?!co |ktor|jak|ile |czy |what |which |how |is |are )\S+){1,4} $")
-"""Few words and none that asks."""
-_STEP = re.compile(
-    r"^(?: (?:a|no|i|ok|cos|czy|jest|macie|bylby|moze|poprosze|to|da|sie|jakis|jakies|jeszcze|pakiet|wariant|opcja|opcje|wersja|cos|nieco|troche|"
-    r"krok|o|wiec|ale|but|anything|something|and|is|there|any|the|one|got|have|you|do|what|about|bit|little|even|still))*"
-    r" (?:taniej|tansz\w*|nizsz\w*|nizej|skromniej\w*|prostsz\w*|drozej|drozsz\w*|lepiej|lepsz\w*|wyzsz\w*|wyzej|bogatsz\w*|cheaper|better|pricier|higher|lower|nicer|(?:more|less) expensive)"
-    r"(?: (?:pakiet|wariant|opcja|opcje|opcji|wersja|poziom|standard|sie|da|niz|ten|to|tego|jest|macie|jakis|one|option|package|than|that|this|please|prosze))* $"
+_CARRIED = {"pl": ("ile", "trwa"), "en": ("how", "long")}
+"""What "and the design?" leaves out after an answer on how long things take."""
+_EXTRAS = frozenset(
+    {
+        "carpentry",
+        "furniture",
+        "installations",
+        "air_conditioning",
+        "out_of_offer",
+        "other_work",
+        "smoothing",
+        "smart_home",
+        "partial_scope",
+    }
 )
 STEPS = frozenset({"next_package", "discount"})
 """Acts after which the package one step away is the one talked about."""
@@ -175,6 +185,11 @@ class State:
         return self.topic in _REPEATABLE | _PRICE_ACTS | {"package_list", "next_package", "price_difference"}
 
     @property
+    def subject(self) -> str | None:
+        """The last act, if its answer can be given again in other words."""
+        return None if self.topic in _GUARDS | REPEATS else self.topic
+
+    @property
     def stepped(self) -> PackageId | None:
         """The package one step from the chosen one, when the last answer was about it."""
         return self.recommended if self.topic in STEPS else None
@@ -215,7 +230,7 @@ def clauses(sentence: Sentence) -> list[tuple[str, ...]]:
 
 def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decided: bool) -> list[Act]:
     """The acts of a message, most of them in the order asked; empty when nothing was understood."""
-    continued = _continued(text, found, state)
+    continued = _continued(text, retriever, found, state)
     return [continued] if continued is not None else _fresh(text, retriever, found, state, decided=decided)
 
 
@@ -241,7 +256,7 @@ def _fresh(text: Text, retriever: Retriever, found: Found, state: State, *, deci
         listed = [Act("quote"), *(act for act in listed if act.id not in _SOCIAL)]
     if found.home.area_odd is not None:
         listed = [*(act for act in listed if act.id not in _PRICE_ACTS), Act("area_odd")]
-    business = _chosen([act for act in listed if act.id not in _SOCIAL], text, state)
+    business = _in_turn([act for act in listed if act.id not in _SOCIAL], text, found, state)
     implied = _implied(text, found, state)
     if business:
         ids = {act.id for act in business}
@@ -260,20 +275,27 @@ def _fresh(text: Text, retriever: Retriever, found: Found, state: State, *, deci
     return _small(text, found, state) or _alike(text, retriever)
 
 
-def _continued(text: Text, found: Found, state: State) -> Act | None:
+def _continued(text: Text, retriever: Retriever, found: Found, state: State) -> Act | None:
     """The act of a message that only makes sense after the last one: "a drożej?", "in English please"."""
-    if _STEP.match(text.joined) and not found.changed and (found.slots.package or state.recommended) is not None:
-        return Act("discount" if cheaper(text) else "next_package")
-    if language.switch(text) is None or state.topic is None:
+    if not found.changed and (found.slots.package or state.recommended) is not None:
+        if ellipsis.is_step(text):
+            return Act("discount" if ellipsis.cheaper(text) else "next_package")
+        if ellipsis.is_too_dear(text):
+            return Act("next_package")
+    if state.topic in {"lead_time", "design_time"} and not found.changed and ellipsis.is_appended(text):
+        hit = _best(retriever, (*_CARRIED[state.language or "pl"], *text.words))
+        return None if hit is None else Act(hit.entry.id, hit.entry)
+    if language.switch(text) is None or state.subject is None:
         return None
     return Act("callback" if "rodo" in state.purposes else "repeat_answer")
 
 
-def _chosen(business: list[Act], text: Text, state: State) -> list[Act]:
-    """Asked which package, somebody who says "the cheapest" has chosen."""
-    if state.asked != "package" or not _CHOICE.match(text.joined):
-        return business
-    return [Act("take_package", about=act.id) if act.id in _SUPERLATIVES else act for act in business]
+def _in_turn(business: list[Act], text: Text, found: Found, state: State) -> list[Act]:
+    """The acts as they are meant after the last answer: a choice of package, the price of what no package holds."""
+    if state.asked == "package" and ellipsis.is_choice(text):
+        return [Act("take_package", about=act.id) if act.id in _SUPERLATIVES else act for act in business]
+    only_price = [act.id for act in business] == ["quote"] and not found.changed and ellipsis.is_price_of_it(text)
+    return [Act("repeat_answer")] if only_price and state.topic in _EXTRAS else business
 
 
 def _also(business: list[Act], implied: Act, *, several: bool) -> list[Act]:
@@ -437,6 +459,10 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
     """Messages that neither ask nor tell: acceptance of an offer, acknowledgement, doubt, noise."""
     if _UNSURE.search(text.joined):
         return [Act("unsure")]
+    if state.subject is not None and ellipsis.is_of_every(text):
+        return [Act("repeat_for_all")]
+    if state.subject is not None and ellipsis.is_also(text):
+        return [Act("repeat_answer")]
     if _HOW_MUCH.match(text.joined):
         return [Act("quote")]
     if _WHICH.match(text.joined):
@@ -450,11 +476,6 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
     if text.is_empty or all(word in _ACK for word in text.words):
         return [Act("ack")]
     return []
-
-
-def cheaper(text: Text) -> bool:
-    """True when something below what was named is asked for."""
-    return _CHEAPER.search(text.joined) is not None
 
 
 def wish(text: Text) -> Wish | None:

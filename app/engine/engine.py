@@ -7,7 +7,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from app.engine import answers, compose, consent, dialog, guards, knowledge_files, language, normalise, scoring
+from app.engine import (
+    answers,
+    compose,
+    consent,
+    dialog,
+    ellipsis,
+    guards,
+    knowledge_files,
+    language,
+    normalise,
+    scoring,
+)
 from app.engine import followup as followup_texts
 from app.engine import nudge as nudges
 from app.engine.compose import Voice
@@ -188,7 +199,7 @@ class Engine:
             dialog.wish(text) or state.wish,
             contact,
             _previous(turn, state, found),
-            dialog.cheaper(text),
+            ellipsis.cheaper(text),
         )
         parts = decision_parts(voice, stated, found.slots)
         listed: list[Act] = []
@@ -313,8 +324,7 @@ def _remember(
         (
             act.id
             for act in listed
-            if act.id
-            not in {"repeat_topic", "repeat_answer", "ack", "unsure", "greeting", "thanks", "hello_name", "contact"}
+            if act.id not in dialog.REPEATS | {"ack", "unsure", "greeting", "thanks", "hello_name", "contact"}
         ),
         None,
     )

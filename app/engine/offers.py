@@ -37,7 +37,8 @@ def quote(context: Context) -> Part:
 
 def take_package(context: Context) -> Part:
     """The package that was asked for has been chosen by what it is: "the cheapest one"."""
-    return replace(quote(context), slots=replace(context.slots, package=context.packages[0]))
+    part = quote(context)
+    return replace(part, slots=replace(context.slots, package=context.packages[0])) if context.packages else part
 
 
 def _quote_area(context: Context, area_m2: Decimal) -> Part:

@@ -21,6 +21,8 @@ _LONG = 8
 """Shorter words are too near to others for their slips to be undone."""
 _PREFIX = re.compile(r"(?:po|wy|za|na|z|u|od|prze|przy)(?=[^aeiouy][a-z]{4})")
 """What makes a Polish verb perfective: "posprzata" is "sprzata" done. Only for words that no stem knows."""
+_SAME = {"ilu": "ile", "ilus": "ile"}
+"""Forms that no stem joins."""
 _STOP = word_set(
     "czy i w we z ze na do od a o u to ten ta te jest sa sie mi mnie mam macie jak co ile za dla przy po the an is "
     "are does you your my me of for in on it can what how and prosze bardzo tez byc jaki jaka jakie wasz wasze was "
@@ -150,7 +152,7 @@ class Retriever:
 
     def _present(self, words: tuple[str, ...]) -> set[int]:
         present: set[int] = set()
-        for word in set(words):
+        for word in {_SAME.get(word, word) for word in words}:
             exact = self._exact.get(word)
             known = self._beginnings(word)
             present.update(known if exact is None else (*known, exact))

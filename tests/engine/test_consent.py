@@ -73,7 +73,18 @@ def test_what_is_not_clear_is_no_decision(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["tak", "Tak, proszę", "jasne, dzwońcie", "no dobra", "ok", "zgadzam się", "yes", "nie mam nic przeciwko"]
+    "text",
+    [
+        "tak",
+        "Tak, proszę",
+        "jasne, dzwońcie",
+        "no dobra",
+        "ok",
+        "no ok, możecie dzwonić",
+        "zgadzam się",
+        "yes",
+        "nie mam nic przeciwko",
+    ],
 )
 def test_a_short_yes_counts_only_as_the_answer_to_the_question(text: str) -> None:
     assert decided(text, ("rodo",)) == {"rodo": True}

@@ -157,14 +157,19 @@ JSON = st.recursive(
     max_leaves=10,
 )
 FIELDS = st.sampled_from(
-    ["asked", "purposes", "topic", "listed", "recommended", "offer", "language", "misses", "previous"]
+    ["asked", "purposes", "topic", "listed", "recommended", "offer", "language", "misses", "previous", "wish"]
+)
+TOPICS = st.sampled_from(["quote", "take_package", "repeat_answer", "repeat_for_all", "erasure", "next_package"])
+SHORT = st.sampled_from(
+    ["a premium?", "in English please", "w każdym?", "na materiały też?", "a taniej?", "a projekt?"]
 )
 
 
 @settings(max_examples=200, deadline=None, database=None)
-@given(st.dictionaries(FIELDS, JSON))
-def test_malformed_memory_is_as_if_it_had_never_been(memory: dict[str, object]) -> None:
-    answer = engine().answer(Turn("a premium?", "pl", TUESDAY, memory=memory))
+@given(st.dictionaries(FIELDS, JSON), TOPICS | st.none(), SHORT)
+def test_malformed_memory_is_as_if_it_had_never_been(memory: dict[str, object], topic: str | None, text: str) -> None:
+    memory = memory if topic is None else {**memory, "topic": topic}
+    answer = engine().answer(Turn(text, "pl", TUESDAY, memory=memory))
     assert answer.replies
     state = State.load(answer.memory, PACKAGES)
     assert state.dump() == answer.memory

@@ -27,7 +27,7 @@ _AREA_CUE = re.compile(
 )
 _NEGATIVE = re.compile(r"(?<!\d)(?<!\d )-\s?$")
 _FILLER = re.compile(
-    r"^(?:(?:no|nie|how|what|and|za|zle (?:policzy\w+|poda\w+|napisa\w+|zmierzy\w+)|pomyli\w+ sie|zmierzy\w+|wyszlo|(?:powinno|mialo) byc|ma byc|chodzi\w* o|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|na|z|w|ile|wyjdzie|kosztuje|bedzie|much|would|pakiet\w*|dobra|dobrze|chyba|sorry|tylko|lecz|ale|but|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,3})*~?$"
+    r"^(?:(?:no|nie|how|what|and|za|zle (?:policzy\w+|poda\w+|napisa\w+|zmierzy\w+)|pomyli\w+ sie|zmierzy\w+|wyszlo|(?:powinno|mialo) byc|ma byc|chodzi\w* o|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|na|z|w|ile|wyjdzie|kosztuje|bedzie|much|would|pakiet\w*|dobra|dobrze|chyba|sorry|sorki|sory|ups|oj|oops|znaczy|tzn|czekaj|wait|i mean|tylko|lecz|ale|but|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,3})*~?$"
 )
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
 _OPPOSED = re.compile(r",? (?:a )?nie (?:ok\.? |okolo )?")
@@ -49,6 +49,8 @@ _CLAIM = re.compile(
     r"(?:koszt\w*|rabat\w*|znizk\w*|promocj\w*|konkurenc\w*|oferuj\w*|zaplac\w*|placil\w*|kaucj\w*|kredyt\w*|rat[aey]\b|zarabia\w*|cena to|costs?|discount|potwierdz\w*|doplat\w*|kara|kary)[^\d]{0,30}$"
 )
 _MIN_UNANNOUNCED = 10_000
+_MIN_ALONE = 20_000
+_ROUND = 1000
 
 _KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
     (
@@ -101,6 +103,8 @@ class Hints:
     """The packages' names: "a Premium dla 75" is as bare as "a dla 75"."""
     known: Decimal | None = None
     """The area told before; a message that takes it back means the number beside it."""
+    bare_is_budget: bool = False
+    """A large round number alone is what can be spent."""
 
 
 def read(folded: str, quantities: list[Quantity], hints: Hints) -> Home:
@@ -208,6 +212,8 @@ def _budget(quantity: Quantity, before: str, folded: str, hints: Hints, *, alone
         return None
     value = quantity.value
     bare = quantity.unit == "none" and not quantity.scaled
+    if bare and hints.bare_is_budget and alone and value >= _MIN_ALONE and value % _ROUND == 0:
+        asked = _FILLER.search(before) is not None and len(folded) - quantity.end <= 8
     if announced or asked:
         return int(value * 1000 if bare and value < 1000 else value)
     if value < _MIN_UNANNOUNCED or (bare and not (_HAVE_CUE.search(before) and value >= 20_000)):

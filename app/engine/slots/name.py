@@ -77,8 +77,15 @@ class NameReader:
         if signed is not None and _REACHABLE.search(text.folded) is None:
             signed = None
         for match in (signed, _AFTER_PHONE.search(text.folded), _BEFORE_PHONE.search(text.folded)):
-            if match is not None and match.group("name").split()[0] in self._first:
+            if match is None:
+                continue
+            given, *family = match.group("name").split()
+            if given in self._first:
                 return self._phrase(text, match.start("name"), strict=True)
+            if family and family[0] in self._first and given not in self._not:
+                phrase = self._phrase(text, match.start("name"), strict=True) or ""
+                if " " in phrase:
+                    return " ".join(reversed(phrase.split()[:2]))
         return None
 
     def _bare(self, text: Text, *, asked: bool) -> str | None:

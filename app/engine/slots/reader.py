@@ -13,6 +13,10 @@ from app.engine.slots.package import Named, PackageIndex
 from app.engine.slots.quantities import mask, scan
 from app.engine.types import PackageId, Slots
 
+_PRICE_QUESTIONS = frozenset([None, "area_m2", "package", "budget_pln"])
+_OPENING_NO = re.compile(r"(?:(?:a|o|oj|no|ups) )?(?:nie|no)(?: nie)?[,.!] (?=\w)")
+"""A "no" with a pause after it turns down what was said before, not what follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -53,13 +57,17 @@ class SlotReader:
             *self._limits,
             names=self.packages.names,
             known=before.area_m2,
+            bare_is_budget=before.area_m2 is not None and before.budget_pln is None and asked in _PRICE_QUESTIONS,
         )
         if text.slips:
             masked = mend(masked, text.slips)
         measured = home.read(masked, scan(masked), hints)
-        named = self.packages.find(text.joined)
-        ordinal = self.packages.ordinal(text.joined, listed) if not named.packages else None
-        cities = tuple(self.cities.find_all(text.words))
+        opening = _OPENING_NO.match(text.folded)
+        skipped = 0 if opening is None else len(opening.group().split())
+        joined = text.joined if opening is None else f" {' '.join(text.words[skipped:])} "
+        named = self.packages.find(joined)
+        ordinal = self.packages.ordinal(joined, listed) if not named.packages else None
+        cities = tuple(self.cities.find_all(text.words[skipped:]))
         name = self._names.find(text, known=before.name, asked=asked == "name")
         kind = home.property_type(self._firm.sub(" ", text.joined) if self._firm else text.joined)
         said = {
