@@ -47,6 +47,8 @@ def closing(
     wanted = bool(given) or (slots.has_contact and (asked_back or bool(acts & _WANTS_CONTACT)))
     if wanted and not decided and not contact:
         return _ask(turn, voice, lines, "rodo")
+    if "rodo" in stated.passed_over and not contact:
+        return _ask(turn, voice, lines, "rodo")
     if stated.interest:
         return _ask(turn, voice, lines, "marketing_email")
     if given and contact and not decided:

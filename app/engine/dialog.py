@@ -85,7 +85,7 @@ _HOW_MUCH = re.compile(
     r"^(?: (?:a|no|i|to|wiec|ok|and|so|then|za))* (?:ile|how much)(?: (?:to|za|razem|wyjdzie|in total|wychodzi))* $"
 )
 _WHICH = re.compile(
-    r"^(?: (?:no|to|a|wiec|i|so|and|then))* (?:ktory|jaki|which|what) (?:pakiet|wariant|package|one)(?: (?:wiec|to|then))* $"
+    r"^(?: (?:no|to|a|wiec|i|so|and|then))* (?:(?:ktory|jaki|which|what) (?:pakiet|wariant|package|one)|co(?: to| z tego)? (?:bedzie|wyjdzie|dostane))(?: (?:wiec|to|then|za to))* $"
 )
 _UNSURE = re.compile(
     r" (?:nie wiem|nie jestem pew\w*|nie mam pojecia|trudno powiedziec|zastanaw\w*|jeszcze nie wiem|i don t know|not sure|no idea|dont know|niewiem) "

@@ -4,13 +4,15 @@ import re
 
 from app.engine.normalise import Text
 
-_CHEAPER = re.compile(r" (?:tansz|tani|nizsz|nizej|prostsz|skromn|cheaper|lower|simpler|less expensive|ponizej|below)")
+_CHEAPER = re.compile(
+    r" (?:tansz|tani|nizsz|nizej|prostsz|skromn|cheaper|lower|simpler|one down|next down|less expensive|ponizej|below)"
+)
 _CHOICE = re.compile(r"^(?: (?!co |ktor|jak|ile |czy |what |which |how |is |are )\S+){1,4} $")
 """Few words and none that asks."""
 _STEP = re.compile(
     r"^(?: (?:a|no|i|ok|cos|czy|jest|macie|bylby|moze|poprosze|to|da|sie|jakis|jakies|jeszcze|pakiet|wariant|opcja|opcje|wersja|nieco|troche|"
     r"krok|o|wiec|ale|but|anything|something|and|is|there|any|the|one|got|have|you|do|what|about|bit|little|even|still))*"
-    r" (?:taniej|tansz\w*|nizsz\w*|nizej|skromniej\w*|prostsz\w*|drozej|drozsz\w*|lepiej|lepsz\w*|wyzsz\w*|wyzej|bogatsz\w*|cheaper|better|pricier|higher|lower|nicer|(?:more|less) expensive)"
+    r" (?:taniej|tansz\w*|nizsz\w*|nizej|skromniej\w*|prostsz\w*|drozej|drozsz\w*|lepiej|lepsz\w*|wyzsz\w*|wyzej|bogatsz\w*|cheaper|better|pricier|higher|lower|nicer|kolejn\w*|nastepn\w*|next(?: one)?(?: up| down)?|one up|one down|(?:more|less) expensive)"
     r"(?: (?:pakiet|wariant|opcja|opcje|opcji|wersja|poziom|standard|sie|da|niz|ten|to|tego|jest|macie|jakis|one|option|package|than|that|this|please|prosze))* $"
 )
 _TOO_DEAR = re.compile(

@@ -33,7 +33,7 @@ _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesni
 _OPPOSED = re.compile(r",? (?:a )?nie (?:ok\.? |okolo )?")
 _TAKEN_BACK = re.compile(r" ?(?:to|bylo|byla|jest) (?:nie|zle|blad|pomylka|nieprawda)\b")
 _BUDGET_CUE = re.compile(
-    r"(?:budz\w*|budget\w*|dysponuj\w*|przeznacz\w*|wydac|wydamy|wydam\b|kwot\w*|maks\w*|max\w*|limit\w*|nie wiecej niz|gora|zmiesci\w*|uzbier\w*|"
+    r"(?:(?:doloz|dorzuc|podnios|podnies|zwieksz)\w* do|budz\w*|budget\w*|dysponuj\w*|przeznacz\w*|wydac|wydamy|wydam\b|kwot\w*|maks\w*|max\w*|limit\w*|nie wiecej niz|gora|zmiesci\w*|uzbier\w*|"
     r"odlozon\w*|kas[aey]\w*|fundusz\w*|pieni\w*|hajs\w*|stac (?:mnie|nas)|dostan\w*|can i get|spend|afford|up to|at most|have about|mam do wydania|srodk\w*|finans\w*)[^\d?!]{0,45}$"
 )
 _HAVE_CUE = re.compile(
