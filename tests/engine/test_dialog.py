@@ -38,6 +38,7 @@ def last(*messages: str, locale: str = "pl") -> str:
         (["gdzie macie biuro", "w warszawie?"], "prosta"),
         (["express", "ile trwa", "a projekt"], "do 10 dni"),
         (["jaka gwarancja", "na materiały też?"], "producent"),
+        (["kto posprząta po robocie"], "sprzątanie"),
         (["comfort", "wizualizacje są?", "w każdym?"], "premium –"),
         (["robicie zabudowy?", "ile za metr"], "indywidualnie"),
         (["505 606 707", "a po co ta zgoda?", "no dobra, tak"], "mam państwa zgodę"),

@@ -212,7 +212,7 @@ def test_the_kind_of_property_is_recognised(text: str, kind: str | None) -> None
         (["jakie macie pakiety", "ten drugi"], {"area_m2": None}),
         (["ten square metres"], {"area_m2": 10}),
         (["64 m2", "100 000"], {"budget_pln": 100_000}),
-        (["64 m2", "12345"], {"budget_pln": None}),
+        (["64 m2", "123456"], {"budget_pln": None}),
         (["100 000"], {"budget_pln": None}),
         (["Wrocław, 50 m", "a nie, Warszawa"], {"city": "Warszawa"}),
         (["Wrocław, 50 m", "nie Warszawa"], {"city": "Wrocław"}),
