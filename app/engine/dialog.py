@@ -96,8 +96,14 @@ _REPEATABLE = frozenset(
 _RENTAL = re.compile(
     r" (?:wynaj\w*(?! (?:kontener|sprzet|rusztow|aut))|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) "
 )
-_CARRIED = {"pl": ("ile", "trwa"), "en": ("how", "long")}
+_CARRIED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "lead_time": {"pl": ("ile", "trwa"), "en": ("how", "long")},
+    "design_time": {"pl": ("ile", "trwa"), "en": ("how", "long")},
+    "start_date": {"pl": ("kiedy",), "en": ("when",)},
+}
 """What "and the design?" leaves out after an answer on how long things take."""
+TIMED = frozenset({"booking", "callback", "opening_hours"})
+"""Acts after which a number alone is an hour or a day."""
 _EXTRAS = frozenset(
     {
         "carpentry",
@@ -282,8 +288,8 @@ def _continued(text: Text, retriever: Retriever, found: Found, state: State) -> 
             return Act("discount" if ellipsis.cheaper(text) else "next_package")
         if ellipsis.is_too_dear(text):
             return Act("next_package")
-    if state.topic in {"lead_time", "design_time"} and not found.changed and ellipsis.is_appended(text):
-        hit = _best(retriever, (*_CARRIED[state.language or "pl"], *text.words))
+    if state.topic is not None and state.topic in _CARRIED and not found.changed and ellipsis.is_appended(text):
+        hit = _best(retriever, (*_CARRIED[state.topic][state.language or "pl"], *text.words))
         return None if hit is None else Act(hit.entry.id, hit.entry)
     if language.switch(text) is None or state.subject is None:
         return None
@@ -459,6 +465,8 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
     """Messages that neither ask nor tell: acceptance of an offer, acknowledgement, doubt, noise."""
     if _UNSURE.search(text.joined):
         return [Act("unsure")]
+    if state.topic == "booking" and ellipsis.is_hour(text):
+        return [Act("booking")]
     if state.subject is not None and ellipsis.is_of_every(text):
         return [Act("repeat_for_all")]
     if state.subject is not None and ellipsis.is_also(text):

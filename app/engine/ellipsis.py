@@ -25,6 +25,9 @@ _EVERYWHERE = re.compile(
     r" (?:kazd(?:ym|y|ego|ej|a)|wszystki(?:ch|e|m)|every|each|all)(?: (?:z|of|nich|them|one|pakie\w*|packages?|wariant\w*))* $"
 )
 _TOO = re.compile(r" (?:tez|takze|rowniez|too|also|as well) ")
+_HOUR = re.compile(
+    r"^(?: (?:na|o|po|okolo|at|to|moze|or|albo|a|jutro|tomorrow))* \d{1,2}(?: \d\d)?(?: (?:am|pm|rano|wieczorem|jutro|prosze|please))* $"
+)
 _SHORT = 5
 _AND = re.compile(r"^ (?:a|i|and|what about) (?!(?:ile|jak\w*|kiedy|czy|how|when|what|is|are) )(?:\S+ ){1,3}$")
 _WHOLE = re.compile(
@@ -65,6 +68,11 @@ def is_of_every(text: Text) -> bool:
 def is_also(text: Text) -> bool:
     """True for "na materiały też?"."""
     return len(text.words) <= _SHORT and _TOO.search(text.joined) is not None
+
+
+def is_hour(text: Text) -> bool:
+    """True for "na 12", "o 17:30", "at 5 pm"."""
+    return _HOUR.match(text.joined) is not None
 
 
 def is_price_of_it(text: Text) -> bool:

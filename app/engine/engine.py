@@ -292,7 +292,11 @@ def _first_wordable(parts: list[Part]) -> int | None:
 
 def _read(reader: SlotReader, text: normalise.Text, turn: Turn, state: State, guard: str | None) -> Found:
     found = reader.read(
-        text, turn.slots, asked=state.asked, listed=state.listed, bare_area=state.prices and not turn.silent
+        text,
+        turn.slots,
+        asked=state.asked,
+        listed=state.listed,
+        bare_area=None if state.topic in dialog.TIMED else state.prices and not turn.silent,
     )
     if guard == "injection":
         return replace(found, slots=turn.slots, changed=frozenset())

@@ -200,7 +200,10 @@ def dearest_package(context: Context) -> Part:
         for package in free
         if rows[package].per_m2_max is not None
     )
-    return Part(Reply("text", " ".join(lines)), listed=free)
+    if context.slots.area_m2 is None:
+        return Part(Reply("text", " ".join(lines)), listed=free)
+    found = compose.quote_reply(voice, free, context.slots.area_m2, context.slots.property_type)
+    return Part(Reply("quote", " ".join([*lines, found.text]), found.data), listed=free)
 
 
 def popular_package(context: Context) -> Part:

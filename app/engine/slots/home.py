@@ -27,7 +27,7 @@ _AREA_CUE = re.compile(
 )
 _NEGATIVE = re.compile(r"(?<!\d)(?<!\d )-\s?$")
 _FILLER = re.compile(
-    r"^(?:(?:no|nie|how|what|and|za|zle (?:policzy\w+|poda\w+|napisa\w+|zmierzy\w+)|pomyli\w+ sie|zmierzy\w+|wyszlo|(?:powinno|mialo) byc|ma byc|chodzi\w* o|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|na|z|w|ile|wyjdzie|kosztuje|bedzie|much|would|pakiet\w*|dobra|dobrze|chyba|sorry|sorki|sory|ups|oj|oops|znaczy|tzn|czekaj|wait|i mean|tylko|lecz|ale|but|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,3})*~?$"
+    r"^(?:(?:no|nie|how|what|and|za|zle (?:policzy\w+|poda\w+|napisa\w+|zmierzy\w+)|pomyli\w+ sie|zmierzy\w+|wyszlo|(?:powinno|mialo) byc|ma byc|chodzi\w* o|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|na|z|w|ile|wyjdzie|kosztuje|bedzie|much|would|pakiet\w*|dobra|dobrze|chyba|sorry|sorki|sory|prosze|poprosze|o|wycena|wycene|wyceny|ups|oj|oops|znaczy|tzn|czekaj|wait|i mean|tylko|lecz|ale|but|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,3})*~?$"
 )
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
 _OPPOSED = re.compile(r",? (?:a )?nie (?:ok\.? |okolo )?")

@@ -41,8 +41,11 @@ class NameReader:
         self._first = {fold(name): name for name in first_names}
         self._not = frozenset(not_names) | frozenset(towns)
 
-    def find(self, text: Text, *, known: str | None, asked: bool) -> str | None:
-        """The name given in this message, as the visitor would write it, or None."""
+    def find(self, text: Text, *, known: str | None, asked: bool, expected: bool = False) -> str | None:
+        """The name given in this message, as the visitor would write it, or None.
+
+        `expected`: contact data is known, and a first name alone is the name that belongs to it.
+        """
         match = None
         for match in _STRONG.finditer(text.folded):
             name = self._phrase(text, match.start("name"), strict=False)
@@ -65,7 +68,8 @@ class NameReader:
         again = None if known is None else _AGAIN.match(text.folded)
         if again is not None and fold(again.group("name").split()[0]) in self._first:
             return self._phrase(text, again.start("name"), strict=True)
-        return self._beside_contact(text) or self._bare(text, asked=asked)
+        lone = expected and known is None and len(text.words) <= 2 and text.words[:1] != () and text.clean[:1].isupper()
+        return self._beside_contact(text) or self._bare(text, asked=asked or (lone and text.words[0] in self._first))
 
     def _beside_contact(self, text: Text) -> str | None:
         """A name between commas, at the end like a signature, or beside a telephone number."""

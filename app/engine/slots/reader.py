@@ -46,14 +46,14 @@ class SlotReader:
         self._limits = (knowledge.prices.min_area_m2, knowledge.prices.max_area_m2)
 
     def read(
-        self, text: Text, before: Slots, *, asked: str | None, listed: tuple[PackageId, ...], bare_area: bool
+        self, text: Text, before: Slots, *, asked: str | None, listed: tuple[PackageId, ...], bare_area: bool | None
     ) -> Found:
-        """The slots after this message; `bare_area` lets a number alone be an area. `asked` is the slot the last reply asked for, `listed` the list it showed."""
+        """The slots after this message; `bare_area` lets a number alone be an area, None forbids it. `asked` is the slot the last reply asked for, `listed` the list it showed."""
         reach = contact.find(text.folded, text.clean)
         masked = mask(text.folded, list(reach.spans))
         hints = home.Hints(
             "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
-            bare_area or before.area_m2 is None or asked in {"area_m2", "package"},
+            bare_area or (bare_area is not None and before.area_m2 is None) or asked in {"area_m2", "package"},
             *self._limits,
             names=self.packages.names,
             known=before.area_m2,
@@ -68,7 +68,7 @@ class SlotReader:
         named = self.packages.find(joined)
         ordinal = self.packages.ordinal(joined, listed) if not named.packages else None
         cities = tuple(self.cities.find_all(text.words[skipped:]))
-        name = self._names.find(text, known=before.name, asked=asked == "name")
+        name = self._names.find(text, known=before.name, asked=asked == "name", expected=before.has_contact)
         kind = home.property_type(self._firm.sub(" ", text.joined) if self._firm else text.joined)
         said = {
             "area_m2": measured.area_m2,
@@ -107,7 +107,7 @@ class SlotReader:
             return named.packages[-1] if named.turned_down else None
         if ordinal is not None:
             return ordinal
-        if asked == "package" or sized:
+        if asked == "package" or sized or len(text.words) == 1:
             return self.packages.bare(text.words)
         return None
 
