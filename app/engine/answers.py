@@ -175,12 +175,25 @@ def _repeat_topic(context: Context) -> Part:
     return answer(Act(entry.id, entry), context)
 
 
+def _repeat_for_all(context: Context) -> Part:
+    """The last answer again, for every package."""
+    everyone = replace(context.slots, package=None)
+    return _repeat_answer(replace(context, slots=everyone, state=replace(context.state, recommended=None)))
+
+
+def _repeat_answer(context: Context) -> Part:
+    """The last answer again, in the language now spoken."""
+    topic = context.state.topic or ""
+    entry = next((item for item in context.voice.knowledge.faq.entries if item.id == topic), None)
+    return answer(Act(topic, entry), context)
+
+
 def _discount(context: Context) -> Part:
     """What is off; to somebody who wants a named package for less, the one below it too."""
     words = context.voice.answer_of("discount")
     if words is None:
         return fallback(context)
-    if not (context.cheaper and context.packages and context.slots.area_m2 is not None):
+    if not (context.cheaper and context.packages):
         return Part(Reply("text", words))
     lower = offers.next_package(context)
     return replace(lower, reply=replace(lower.reply, text=f"{words} {lower.reply.text}"))
@@ -203,8 +216,11 @@ _COMPOSED: dict[str, Callable[[Context], Part]] = {
     "package_details": offers.package_details,
     "partial_scope": _partial,
     "repeat_topic": _repeat_topic,
+    "repeat_answer": _repeat_answer,
+    "repeat_for_all": _repeat_for_all,
     "compare_packages": offers.compare_packages,
     "next_package": offers.next_package,
+    "take_package": offers.take_package,
     "price_difference": offers.price_difference,
     "cheapest_package": offers.cheapest_package,
     "dearest_package": offers.dearest_package,

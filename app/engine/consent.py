@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from app.engine.normalise import Text, word_set
@@ -87,6 +88,9 @@ _INTEREST = re.compile(
     r"\b(?:chce|chcial\w*|chetnie|mozecie|prosze|poprosze|zapisz\w*|wysylaj\w*|przysylaj\w*|subscribe|sign me|i want|i would like|send me|please send)\b"
 )
 _ON_TOPIC = re.compile(r"^(?:na )?kontakt\w*:? (?:tak|nie|ok)$|^(?:tak|nie) na kontakt$|^contact:? (?:yes|no|ok)$")
+_MOREOVER = re.compile(
+    r"\b(?:tez|takze|rowniez|dodatkowo|also|too|as well)\b|^(?:oraz|and|i(?! (?:\w+ )?(?:agree|consent|accept|allow|give|grant))) "
+)
 _EVERYTHING: tuple[Purpose, ...] = ("rodo", "marketing_email", "marketing_phone")
 _MAX_CLAUSES = 12
 _SHORT_NO = 6
@@ -104,6 +108,8 @@ class Stated:
     """The visitor answered the consent question, but neither clearly yes nor clearly no."""
     interest: bool = False
     """The visitor would like marketing but has not consented in so many words: ask, showing the text."""
+    passed_over: tuple[Purpose, ...] = ()
+    """What was asked about and stays open, because the "yes" was said to something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +136,21 @@ def read(text: Text, asked: tuple[Purpose, ...]) -> Stated:
     """
     if not asked and _TELLING.search(text.folded) is None:
         return _SILENT
-    said: dict[Purpose, set[bool]] = {}
-    hows: set[How] = set()
+    verdicts: list[tuple[str, _Verdict]] = []
     clauses = _clauses(text)
+    alone = len(clauses) == 1 or _YES_WORDS.issuperset(re.findall(r"[^\W\d_]+", text.folded))
     for pieces, question in clauses:
         before: _Verdict | None = None
         for piece in pieces:
-            verdict = _inherited(piece, before) or _verdict(piece, asked, question=question, alone=len(clauses) == 1)
-            hows.add(verdict.how)
-            for purpose in verdict.purposes:
-                said.setdefault(purpose, set()).add(verdict.granted)
+            verdict = _inherited(piece, before) or _verdict(piece, asked, question=question, alone=alone)
+            verdicts.append((piece, verdict))
             before = verdict
+    explained = [one for one, (piece, other) in pairwise(verdicts) if _explains(piece, other, one[1])]
+    hows = {verdict.how for _, verdict in verdicts}
+    said: dict[Purpose, set[bool]] = {}
+    for one in verdicts:
+        for purpose in () if one in explained else one[1].purposes:
+            said.setdefault(purpose, set()).add(one[1].granted)
     decisions = tuple(Decision(p, said[p] == {True}) for p in _EVERYTHING if len(said.get(p, ())) == 1)
     conflict = any(len(values) > 1 for values in said.values())
     return Stated(
@@ -148,7 +158,15 @@ def read(text: Text, asked: tuple[Purpose, ...]) -> Stated:
         withdrawal="withdraw" in hows,
         unclear=not decisions and (conflict or (bool(asked) and "unclear" in hows)),
         interest=not decisions and "interest" in hows,
+        passed_over=tuple(purpose for _, verdict in explained for purpose in verdict.purposes if purpose not in said),
     )
+
+
+def _explains(piece: str, verdict: _Verdict, before: _Verdict) -> bool:
+    """True for "tak, zgadzam się na marketing": the "yes" is to what follows it, not to the other thing asked about."""
+    if before.how != "bare" or not before.granted or verdict.how != "agree" or _MOREOVER.search(piece):
+        return False
+    return set(verdict.purposes).isdisjoint(before.purposes)
 
 
 def _clauses(text: Text) -> list[tuple[list[str], bool]]:

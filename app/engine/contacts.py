@@ -8,6 +8,7 @@ from app.engine.slots.reader import Found
 from app.engine.types import Purpose, Reply, Slots, Turn
 
 _WANTS_CONTACT = frozenset({"callback", "human", "booking"})
+_ABOUT_THE_QUESTION = frozenset({"consent_info", "privacy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,11 @@ def closing(
     if found.bad_phone and "phone" not in given:
         lines.append(voice.say("bad_phone"))
     decided = any(decision.purpose == "rodo" for decision in stated.decisions)
-    wanted = bool(given) or (slots.has_contact and bool(acts & _WANTS_CONTACT))
+    asked_back = contact is None and bool(acts & _ABOUT_THE_QUESTION)
+    wanted = bool(given) or (slots.has_contact and (asked_back or bool(acts & _WANTS_CONTACT)))
     if wanted and not decided and not contact:
+        return _ask(turn, voice, lines, "rodo")
+    if "rodo" in stated.passed_over and not contact:
         return _ask(turn, voice, lines, "rodo")
     if stated.interest:
         return _ask(turn, voice, lines, "marketing_email")

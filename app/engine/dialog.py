@@ -3,8 +3,10 @@
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
+from app.engine import ellipsis, language
+from app.engine.guards import Guard
 from app.engine.knowledge import Entry, Wish
 from app.engine.normalise import Sentence, Text, word_set
 from app.engine.retrieval import Hit, Retriever
@@ -12,6 +14,9 @@ from app.engine.slots.reader import Found
 from app.engine.types import PackageId, Purpose
 
 MAX_ACTS = 3
+_GUARDS = frozenset(get_args(Guard))
+REPEATS = frozenset({"repeat_topic", "repeat_answer", "repeat_for_all"})
+"""Acts that say again what another act said: no topic by themselves."""
 _THRESHOLD = 0.95
 _ALIKE = 0.62
 _LEAD = 0.1
@@ -27,7 +32,7 @@ _PRICED = word_set(
     "quote_binding discount vat"
 )
 _ABOUT_CONSENT = word_set(
-    "callback contact_info privacy discount contract booking package_list enquiry about_company opening_hours language"
+    "callback consent_info contact_info privacy discount contract booking package_list enquiry about_company opening_hours language"
 )
 _FRAMING = frozenset(
     {
@@ -45,6 +50,7 @@ _FRAMING = frozenset(
 _PRICE_ACTS = frozenset(
     {
         "quote",
+        "take_package",
         "recommend_package",
         "cheapest_package",
         "dearest_package",
@@ -76,19 +82,43 @@ _YES = re.compile(
 )
 _NOT_LATIN = re.compile(r"[\u0370-\u05ff\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff]{3}")
 _HOW_MUCH = re.compile(
-    r"^(?: (?:a|no|i|to|wiec|ok|and|so|then|za|to))* (?:ile|how much)(?: (?:to|za|razem|wyjdzie|in total|wychodzi))* $"
+    r"^(?: (?:a|no|i|to|wiec|ok|and|so|then|za))* (?:ile|how much)(?: (?:to|za|razem|wyjdzie|in total|wychodzi))* $"
 )
 _WHICH = re.compile(
-    r"^(?: (?:no|to|a|wiec|i|so|and|then))* (?:ktory|jaki|which|what) (?:pakiet|wariant|package|one)(?: (?:wiec|to|then))* $"
+    r"^(?: (?:no|to|a|wiec|i|so|and|then))* (?:(?:ktory|jaki|which|what) (?:pakiet|wariant|package|one)|co(?: to| z tego)? (?:bedzie|wyjdzie|dostane))(?: (?:wiec|to|then|za to))* $"
 )
 _UNSURE = re.compile(
     r" (?:nie wiem|nie jestem pew\w*|nie mam pojecia|trudno powiedziec|zastanaw\w*|jeszcze nie wiem|i don t know|not sure|no idea|dont know|niewiem) "
 )
-_REPEATABLE = frozenset({"quote", "lead_time", "package_details", "cheapest_package", "recommend_package"})
+_REPEATABLE = frozenset(
+    {"quote", "take_package", "lead_time", "package_details", "cheapest_package", "recommend_package"}
+)
 _RENTAL = re.compile(
     r" (?:wynaj\w*(?! (?:kontener|sprzet|rusztow|aut))|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) "
 )
-_CHEAPER = re.compile(r" (?:tansz|tani|nizsz|prostsz|cheaper|lower|simpler|ponizej|below)")
+_CARRIED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "lead_time": {"pl": ("ile", "trwa"), "en": ("how", "long")},
+    "design_time": {"pl": ("ile", "trwa"), "en": ("how", "long")},
+    "start_date": {"pl": ("kiedy",), "en": ("when",)},
+}
+"""What "and the design?" leaves out after an answer on how long things take."""
+TIMED = frozenset({"booking", "callback", "opening_hours"})
+"""Acts after which a number alone is an hour or a day."""
+_EXTRAS = frozenset(
+    {
+        "carpentry",
+        "furniture",
+        "installations",
+        "air_conditioning",
+        "out_of_offer",
+        "other_work",
+        "smoothing",
+        "smart_home",
+        "partial_scope",
+    }
+)
+STEPS = frozenset({"next_package", "discount"})
+"""Acts after which the package one step away is the one talked about."""
 _WOW = re.compile(
     r" (?:wow|luksus\w*|ekskluzyw\w*|efektown\w*|prestiz\w*|wysok\w* standard\w*|luxur\w*|high end|top|najwyzsz\w*) "
 )
@@ -112,6 +142,8 @@ class State:
     misses: int = 0
     previous: PackageId | None = None
     """The package that was chosen before the present one."""
+    wish: Wish | None = None
+    """What somebody without a budget said to look for."""
 
     @classmethod
     def load(cls, memory: Mapping[str, Any], packages: Container[PackageId]) -> "State":
@@ -130,6 +162,7 @@ class State:
             language=language if language in ("pl", "en") else None,
             misses=misses if isinstance(misses, int) and not isinstance(misses, bool) and 0 <= misses < 100 else 0,
             previous=previous if isinstance(previous, str) and previous in packages else None,
+            wish=cast("Wish", memory["wish"]) if memory.get("wish") in get_args(Wish) else None,
         )
 
     def unasked(self) -> "State":
@@ -148,13 +181,24 @@ class State:
             "language": self.language,
             "misses": self.misses,
             "previous": self.previous,
+            "wish": self.wish,
         }
         return {key: value for key, value in full.items() if value}
 
     @property
     def prices(self) -> bool:
         """True when the last answer was about money: a bare number is another area then."""
-        return self.topic in _REPEATABLE
+        return self.topic in _REPEATABLE | _PRICE_ACTS | {"package_list", "next_package", "price_difference"}
+
+    @property
+    def subject(self) -> str | None:
+        """The last act, if its answer can be given again in other words."""
+        return None if self.topic in _GUARDS | REPEATS else self.topic
+
+    @property
+    def stepped(self) -> PackageId | None:
+        """The package one step from the chosen one, when the last answer was about it."""
+        return self.recommended if self.topic in STEPS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +236,12 @@ def clauses(sentence: Sentence) -> list[tuple[str, ...]]:
 
 def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decided: bool) -> list[Act]:
     """The acts of a message, most of them in the order asked; empty when nothing was understood."""
+    continued = _continued(text, retriever, found, state)
+    return [continued] if continued is not None else _fresh(text, retriever, found, state, decided=decided)
+
+
+def _fresh(text: Text, retriever: Retriever, found: Found, state: State, *, decided: bool) -> list[Act]:
+    """The acts of a message that says by itself what it wants."""
     hits = _hits(text, retriever)
     ids = {hit.entry.id for hit in hits}
     if decided:
@@ -212,7 +262,7 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
         listed = [Act("quote"), *(act for act in listed if act.id not in _SOCIAL)]
     if found.home.area_odd is not None:
         listed = [*(act for act in listed if act.id not in _PRICE_ACTS), Act("area_odd")]
-    business = [act for act in listed if act.id not in _SOCIAL]
+    business = _in_turn([act for act in listed if act.id not in _SOCIAL], text, found, state)
     implied = _implied(text, found, state)
     if business:
         ids = {act.id for act in business}
@@ -229,6 +279,29 @@ def acts(text: Text, retriever: Retriever, found: Found, state: State, *, decide
     if state.asked == "consent" and any(sentence.question for sentence in text.sentences):
         return [Act("consent_info")]
     return _small(text, found, state) or _alike(text, retriever)
+
+
+def _continued(text: Text, retriever: Retriever, found: Found, state: State) -> Act | None:
+    """The act of a message that only makes sense after the last one: "a drożej?", "in English please"."""
+    if not found.changed and (found.slots.package or state.recommended) is not None:
+        if ellipsis.is_step(text):
+            return Act("discount" if ellipsis.cheaper(text) else "next_package")
+        if ellipsis.is_too_dear(text):
+            return Act("next_package")
+    if state.topic is not None and state.topic in _CARRIED and not found.changed and ellipsis.is_appended(text):
+        hit = _best(retriever, (*_CARRIED[state.topic][state.language or "pl"], *text.words))
+        return None if hit is None else Act(hit.entry.id, hit.entry)
+    if language.switch(text) is None or state.subject is None:
+        return None
+    return Act("callback" if "rodo" in state.purposes else "repeat_answer")
+
+
+def _in_turn(business: list[Act], text: Text, found: Found, state: State) -> list[Act]:
+    """The acts as they are meant after the last answer: a choice of package, the price of what no package holds."""
+    if state.asked == "package" and ellipsis.is_choice(text):
+        return [Act("take_package", about=act.id) if act.id in _SUPERLATIVES else act for act in business]
+    only_price = [act.id for act in business] == ["quote"] and not found.changed and ellipsis.is_price_of_it(text)
+    return [Act("repeat_answer")] if only_price and state.topic in _EXTRAS else business
 
 
 def _also(business: list[Act], implied: Act, *, several: bool) -> list[Act]:
@@ -361,14 +434,14 @@ def _implied(text: Text, found: Found, state: State) -> Act | None:
     if "package" in changed or len(found.named.packages) > 1:
         return _about_package(text, found, state)
     if "area_m2" in changed:
-        open_choice = slots.package is None and (slots.budget_pln is not None or wish(text) is not None)
+        open_choice = slots.package is None and (slots.budget_pln is not None or (wish(text) or state.wish) is not None)
         return Act("recommend_package" if open_choice else "quote")
     if found.home.room_area:
         return Act("partial_scope")
     if found.home.foreign_money:
         return Act("foreign_money")
     if "city" in changed:
-        return Act("city")
+        return Act("offices" if state.topic == "offices" else "city")
     if changed & {"phone", "email"} or found.bad_email or found.bad_phone:
         return Act("contact")
     return Act("hello_name") if "name" in changed else None
@@ -392,6 +465,12 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
     """Messages that neither ask nor tell: acceptance of an offer, acknowledgement, doubt, noise."""
     if _UNSURE.search(text.joined):
         return [Act("unsure")]
+    if state.topic == "booking" and ellipsis.is_hour(text):
+        return [Act("booking")]
+    if state.subject is not None and ellipsis.is_of_every(text):
+        return [Act("repeat_for_all")]
+    if state.subject is not None and ellipsis.is_also(text):
+        return [Act("repeat_answer")]
     if _HOW_MUCH.match(text.joined):
         return [Act("quote")]
     if _WHICH.match(text.joined):
@@ -405,11 +484,6 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
     if text.is_empty or all(word in _ACK for word in text.words):
         return [Act("ack")]
     return []
-
-
-def cheaper(text: Text) -> bool:
-    """True when something below what was named is asked for."""
-    return _CHEAPER.search(text.joined) is not None
 
 
 def wish(text: Text) -> Wish | None:

@@ -7,7 +7,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from app.engine import answers, compose, consent, dialog, guards, knowledge_files, language, normalise, scoring
+from app.engine import (
+    answers,
+    compose,
+    consent,
+    dialog,
+    ellipsis,
+    guards,
+    knowledge_files,
+    language,
+    normalise,
+    scoring,
+)
 from app.engine import followup as followup_texts
 from app.engine import nudge as nudges
 from app.engine.compose import Voice
@@ -15,7 +26,7 @@ from app.engine.consent import Stated
 from app.engine.contacts import Closing, closing
 from app.engine.dialog import Act, State
 from app.engine.followup import MailWords
-from app.engine.knowledge import FirmFile, Knowledge
+from app.engine.knowledge import FirmFile, Knowledge, Wish
 from app.engine.lexicon import Lexicon
 from app.engine.llm.masking import Masker
 from app.engine.parts import Context, Part
@@ -185,10 +196,10 @@ class Engine:
             found.slots,
             found,
             state,
-            dialog.wish(text),
+            dialog.wish(text) or state.wish,
             contact,
             _previous(turn, state, found),
-            dialog.cheaper(text),
+            ellipsis.cheaper(text),
         )
         parts = decision_parts(voice, stated, found.slots)
         listed: list[Act] = []
@@ -256,7 +267,9 @@ class Engine:
         if not replies:
             replies = [Reply("text", context.voice.say("ack"))]
         intents = tuple(dict.fromkeys([*(["consent"] if stated.decisions else []), *(act.id for act in listed)]))
-        memory = _remember(context.state, parts, listed, end, locale, missed=missed, previous=context.previous)
+        memory = _remember(
+            context.state, parts, listed, end, locale, missed=missed, previous=context.previous, wish=context.wish
+        )
         return Answer(
             replies=tuple(replies),
             slots=slots,
@@ -279,7 +292,11 @@ def _first_wordable(parts: list[Part]) -> int | None:
 
 def _read(reader: SlotReader, text: normalise.Text, turn: Turn, state: State, guard: str | None) -> Found:
     found = reader.read(
-        text, turn.slots, asked=state.asked, listed=state.listed, bare_area=state.prices and not turn.silent
+        text,
+        turn.slots,
+        asked=state.asked,
+        listed=state.listed,
+        bare_area=None if state.topic in dialog.TIMED else state.prices and not turn.silent,
     )
     if guard == "injection":
         return replace(found, slots=turn.slots, changed=frozenset())
@@ -302,6 +319,7 @@ def _remember(
     *,
     missed: bool,
     previous: PackageId | None,
+    wish: Wish | None,
 ) -> State:
     """What the next turn needs: the question asked, the list shown, the topic, the recommendation."""
     asks = next((part.asks for part in reversed(parts) if part.asks is not None), None)
@@ -310,7 +328,7 @@ def _remember(
         (
             act.id
             for act in listed
-            if act.id not in {"repeat_topic", "ack", "unsure", "greeting", "thanks", "hello_name", "contact"}
+            if act.id not in dialog.REPEATS | {"ack", "unsure", "greeting", "thanks", "hello_name", "contact"}
         ),
         None,
     )
@@ -324,4 +342,5 @@ def _remember(
         language=locale,
         misses=min(state.misses + 1, 9) if missed else 0,
         previous=previous,
+        wish=wish,
     )

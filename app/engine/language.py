@@ -1,5 +1,7 @@
 """Polish or English: by the words of the message, and when they do not tell, by what was spoken before."""
 
+import re
+
 from app.engine.normalise import Text, word_set
 from app.engine.types import Locale
 
@@ -23,11 +25,26 @@ _POLISH = word_set(
     "trwa potrwa gwarancja rabat umowa firma wykonczenie wykonczenia pomoc wiem rozumiem wszystko nic"
 )
 _POLISH_LETTERS = frozenset("ąćęłńśźżĄĆĘŁŃŚŹŻ")
+_SWITCH = re.compile(
+    r"^(?: (?:a|i|and|ok|okay|can|could|we|you|please|prosze|poprosze|moze|mozna|mozemy|mozesz|to|switch|speak|write|continue|go|on|pisz|napisz|powiedz|"
+    r"odpowiadaj|wolalbym|wolalabym|wole|let|s|now|teraz|ale|but|ile|same|jeszcze|raz))*"
+    r" (?:(?P<en>in english|english|po angielsku|angielski)|(?P<pl>po polsku|in polish|polish|polski))"
+    r"(?: (?:please|prosze|ile|jesli|mozna|if|possible|thanks|dzieki|to|bedzie|it))* $"
+)
 _SHARED = word_set("to do no i a me on my we hi am ten at pod")
+
+
+def switch(text: Text) -> Locale | None:
+    """The language that a message asks to go on in, when it asks for nothing else."""
+    match = _SWITCH.match(text.joined)
+    return None if match is None else "pl" if match.group("en") is None else "en"
 
 
 def detect(text: Text, *, before: Locale) -> Locale:
     """The message's language; `before` when it gives no clear sign. Polish letters count, shared words do not."""
+    wanted = switch(text)
+    if wanted is not None:
+        return wanted
     polish = english = 0
     for word in text.words:
         if word in _SHARED:

@@ -16,6 +16,13 @@ def quote(context: Context) -> Part:
     voice, slots = context.voice, context.slots
     packages = context.found.named.packages or (() if slots.package is None else (slots.package,))
     adopted = None
+    if (
+        context.state.stepped is not None
+        and not context.found.named.packages
+        and "package" not in context.found.changed
+    ):
+        packages = (context.state.stepped,)
+        adopted = replace(slots, package=packages[0])
     told = context.found.changed & {"area_m2", "budget_pln"}
     if not packages and context.state.recommended is not None and not told:
         packages = (context.state.recommended,)
@@ -26,6 +33,12 @@ def quote(context: Context) -> Part:
         reply = compose.quote_reply(voice, packages, slots.area_m2, slots.property_type)
         return Part(reply, offer="booking", slots=adopted)
     return _quote_area(context, slots.area_m2)
+
+
+def take_package(context: Context) -> Part:
+    """The package that was asked for has been chosen by what it is: "the cheapest one"."""
+    part = quote(context)
+    return replace(part, slots=replace(context.slots, package=context.packages[0])) if context.packages else part
 
 
 def _quote_area(context: Context, area_m2: Decimal) -> Part:
@@ -74,11 +87,17 @@ def package_details(context: Context) -> Part:
         return _scope(context)
     if len(packages) > 1:
         return compare_packages(context)
-    reply = compose.details(context.voice, packages[0])
-    if context.slots.area_m2 is not None:
-        line = compose.quote_line(context.voice, compose.quote(context.voice, packages[0], context.slots.area_m2))
-        return Part(Reply("text", f"{reply.text} {line}"), offer="booking")
-    return Part(reply, asks=None, offer="quote")
+    priced = context.slots.area_m2 is not None
+    return Part(_detailed(context, packages[0]), offer="booking" if priced else "quote")
+
+
+def _detailed(context: Context, package: PackageId) -> Reply:
+    """What a package is, and its quote when the area is known."""
+    reply = compose.details(context.voice, package)
+    if context.slots.area_m2 is None:
+        return reply
+    line = compose.quote_line(context.voice, compose.quote(context.voice, package, context.slots.area_m2))
+    return replace(reply, text=f"{reply.text} {line}")
 
 
 def _scope(context: Context) -> Part:
@@ -105,7 +124,9 @@ def price_difference(context: Context) -> Part:
     voice, area_m2 = context.voice, context.slots.area_m2
     named = (*context.found.named.packages, *context.found.named.turned_down)
     one, other = named[:2] if len(named) > 1 else (context.slots.package, context.previous)
-    if one is None or other is None or one == other:
+    if one is not None and other in (None, one):
+        one, other = _step(context, one), one
+    if one is None or other is None:
         discount = voice.answer_of("discount")
         return quote(context) if discount is None else Part(Reply("text", discount))
     area = area_m2 or Decimal(1)
@@ -136,15 +157,21 @@ def cheapest_package(context: Context) -> Part:
 
 def next_package(context: Context) -> Part:
     """One step below or above the package in question, by price."""
-    voice = context.voice
-    ranked = sorted(voice.order, key=lambda package: voice.row(package).per_m2_max or voice.row(package).per_m2)
-    here = ranked.index(context.packages[0]) if context.packages else None
-    if here is None:
+    packages = context.found.named.packages or (context.state.stepped,) if context.state.stepped else context.packages
+    if not packages:
         return package_list(context)
-    step = here - 1 if context.cheaper else here + 1
-    if not 0 <= step < len(ranked):
+    beside = _step(context, packages[0])
+    if beside is None:
         return cheapest_package(context) if context.cheaper else dearest_package(context)
-    return Part(compose.details(voice, ranked[step]), recommended=ranked[step], offer="quote")
+    return Part(_detailed(context, beside), recommended=beside, offer="quote")
+
+
+def _step(context: Context, package: PackageId) -> PackageId | None:
+    """The package one step below or above another by price, as the visitor wants less or more."""
+    voice = context.voice
+    ranked = sorted(voice.order, key=lambda other: voice.row(other).per_m2_max or voice.row(other).per_m2)
+    step = ranked.index(package) + (-1 if context.cheaper else 1)
+    return ranked[step] if 0 <= step < len(ranked) else None
 
 
 def superlative(voice: Voice, which: str) -> tuple[PackageId, ...]:
@@ -173,7 +200,10 @@ def dearest_package(context: Context) -> Part:
         for package in free
         if rows[package].per_m2_max is not None
     )
-    return Part(Reply("text", " ".join(lines)), listed=free)
+    if context.slots.area_m2 is None:
+        return Part(Reply("text", " ".join(lines)), listed=free)
+    found = compose.quote_reply(voice, free, context.slots.area_m2, context.slots.property_type)
+    return Part(Reply("quote", " ".join([*lines, found.text]), found.data), listed=free)
 
 
 def popular_package(context: Context) -> Part:

@@ -19,6 +19,10 @@ _WHOLE = 2
 """A stem of so few letters is a word by itself: everything else begins with it."""
 _LONG = 8
 """Shorter words are too near to others for their slips to be undone."""
+_PREFIX = re.compile(r"(?:po|wy|za|na|z|u|od|prze|przy)(?=[^aeiouy][a-z]{4})")
+"""What makes a Polish verb perfective: "posprzata" is "sprzata" done. Only for words that no stem knows."""
+_SAME = {"ilu": "ile", "ilus": "ile"}
+"""Forms that no stem joins."""
 _STOP = word_set(
     "czy i w we z ze na do od a o u to ten ta te jest sa sie mi mnie mam macie jak co ile za dla przy po the an is "
     "are does you your my me of for in on it can what how and prosze bardzo tez byc jaki jaka jakie wasz wasze was "
@@ -148,17 +152,25 @@ class Retriever:
 
     def _present(self, words: tuple[str, ...]) -> set[int]:
         present: set[int] = set()
-        for word in set(words):
+        for word in {_SAME.get(word, word) for word in words}:
             exact = self._exact.get(word)
-            if exact is not None:
-                present.add(exact)
-            for length in self._lengths.get(word[: _WHOLE + 1], ()):
-                if length > len(word):
-                    break
-                stem = self._stems.get(word[:length])
-                if stem is not None:
-                    present.add(stem)
+            known = self._beginnings(word)
+            present.update(known if exact is None else (*known, exact))
+            if not known and exact is None and len(word) >= _LONG:
+                prefix = _PREFIX.match(word)
+                present.update(() if prefix is None else self._beginnings(word[prefix.end() :]))
         return present
+
+    def _beginnings(self, word: str) -> list[int]:
+        """The stems that a word begins with."""
+        found: list[int] = []
+        for length in self._lengths.get(word[: _WHOLE + 1], ()):
+            if length > len(word):
+                break
+            stem = self._stems.get(word[:length])
+            if stem is not None:
+                found.append(stem)
+        return found
 
     def _alike(self, words: tuple[str, ...]) -> dict[int, float]:
         """Cosine likeness of the sentence to each entry's nearest example, where it says something."""

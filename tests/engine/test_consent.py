@@ -73,7 +73,18 @@ def test_what_is_not_clear_is_no_decision(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["tak", "Tak, proszę", "jasne, dzwońcie", "no dobra", "ok", "zgadzam się", "yes", "nie mam nic przeciwko"]
+    "text",
+    [
+        "tak",
+        "Tak, proszę",
+        "jasne, dzwońcie",
+        "no dobra",
+        "ok",
+        "no ok, możecie dzwonić",
+        "zgadzam się",
+        "yes",
+        "nie mam nic przeciwko",
+    ],
 )
 def test_a_short_yes_counts_only_as_the_answer_to_the_question(text: str) -> None:
     assert decided(text, ("rodo",)) == {"rodo": True}
@@ -91,6 +102,29 @@ def test_a_short_no_refuses_what_was_asked(text: str) -> None:
 )
 def test_an_unclear_answer_to_the_question_decides_nothing(text: str) -> None:
     assert decided(text, ("rodo",)) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tak, zgadzam się na marketing mailem", {MAIL: True}),
+        ("yes, I agree to marketing by email", {MAIL: True}),
+        ("tak, zgadzam się też na marketing mailem", {"rodo": True, MAIL: True}),
+        ("tak, zgadzam się na kontakt i na marketing mailem", {"rodo": True, MAIL: True}),
+        ("tak, ale na marketing się nie zgadzam", {"rodo": True, MAIL: False, PHONE: False}),
+    ],
+)
+def test_a_yes_to_marketing_is_no_yes_to_the_contact_that_was_asked_about(text: str, expected: dict[str, bool]) -> None:
+    assert decided(text, ("rodo",)) == expected
+
+
+def test_what_a_yes_to_something_else_passed_over_is_asked_again() -> None:
+    visitor = Visitor()
+    visitor.say("mój mail iza@wp.pl")
+    answer = visitor.say("tak, zgadzam się na marketing mailem")
+    assert answer.consent_shown == ("rodo",)
+    visitor.say("tak")
+    assert (visitor.turn.consent_contact, visitor.turn.consent_marketing) == (True, True)
 
 
 def test_a_wish_about_the_hour_is_no_refusal() -> None:

@@ -26,6 +26,26 @@ def last(*messages: str, locale: str = "pl") -> str:
         (["50 m2 comfort", "a przy 60?"], "89940 zł"),
         (["chcę wycenę", "55", "plus"], "65945 zł"),
         (["46 metrów pod wynajem", "ok, jaka kwota?"], "45954 zł"),
+        (["46 metrów pod wynajem", "co radzicie"], "45954 zł"),
+        (["48 m2 express", "a drożej?"], "57552 zł"),
+        (["57 m comfort", "coś lepszego?", "tak"], "113943 zł"),
+        (["57 m comfort", "a taniej?"], "68343 zł"),
+        (["57 m comfort", "nie stać mnie"], "68343 zł"),
+        (["57 m comfort", "a lepszy?", "a jeszcze lepszy?"], "1700"),
+        (["express na 40 m", "a premium dla 75?"], "149925 zł"),
+        (["57 m comfort", "in English please"], "approximately 85443 zł"),
+        (["what is the warranty?", "po polsku proszę"], "36 miesięcy"),
+        (["gdzie macie biuro", "w warszawie?"], "prosta"),
+        (["express", "ile trwa", "a projekt"], "do 10 dni"),
+        (["jaka gwarancja", "na materiały też?"], "producent"),
+        (["za ile zaczniecie", "a skończycie?"], "6–8 tygodni"),
+        (["umów mnie na czwartek", "na 12"], "zencal"),
+        (["40 m2", "najdroższy pakiet ile"], "79960 zł"),
+        (["kto posprząta po robocie"], "sprzątanie"),
+        (["comfort", "wizualizacje są?", "w każdym?"], "premium –"),
+        (["robicie zabudowy?", "ile za metr"], "indywidualnie"),
+        (["505 606 707", "a po co ta zgoda?", "no dobra, tak"], "mam państwa zgodę"),
+        (["oddzwońcie 505 606 707", "in English please"], "consent text of rodo in en"),
     ],
 )
 def test_a_short_message_is_read_in_the_light_of_the_last_one(messages: list[str], expected: str) -> None:
@@ -38,6 +58,25 @@ def test_asking_the_price_after_a_recommendation_accepts_it() -> None:
     assert visitor.turn.slots.package is None
     visitor.say("dobra, to jaka jest kwota?")
     assert visitor.turn.slots.package == "express"
+
+
+@pytest.mark.parametrize(
+    ("answer", "package"),
+    [("najtańszy", "express"), ("ten drugi", "express_plus"), ("który jest najtańszy?", None)],
+)
+def test_the_cheapest_is_chosen_by_an_answer_and_not_by_a_question(answer: str, package: str | None) -> None:
+    visitor = Visitor()
+    visitor.say("jakie macie pakiety")
+    visitor.say(answer)
+    assert visitor.turn.slots.package == package
+
+
+def test_a_price_of_every_package_needs_no_chosen_one() -> None:
+    assert "od 999 zł" in last("jakie macie pakiety", "najtańszy", "a w każdym?")
+
+
+def test_no_right_and_no_attack_is_answered_again_in_another_language() -> None:
+    assert last("usuń moje dane", "in English please").startswith("i answer in english")
 
 
 def test_several_questions_get_several_parts() -> None:

@@ -1,12 +1,20 @@
 """What must hold for every text, every area and every package."""
 
+import importlib
 import json
+import pkgutil
+import re
+import signal
 import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import app.engine
 from app.engine.dialog import State
 from app.engine.knowledge_files import load
 from app.engine.normalise import word_set
@@ -149,17 +157,51 @@ JSON = st.recursive(
     max_leaves=10,
 )
 FIELDS = st.sampled_from(
-    ["asked", "purposes", "topic", "listed", "recommended", "offer", "language", "misses", "previous"]
+    ["asked", "purposes", "topic", "listed", "recommended", "offer", "language", "misses", "previous", "wish"]
+)
+TOPICS = st.sampled_from(["quote", "take_package", "repeat_answer", "repeat_for_all", "erasure", "next_package"])
+SHORT = st.sampled_from(
+    ["a premium?", "in English please", "w każdym?", "na materiały też?", "a taniej?", "a projekt?"]
 )
 
 
 @settings(max_examples=200, deadline=None, database=None)
-@given(st.dictionaries(FIELDS, JSON))
-def test_malformed_memory_is_as_if_it_had_never_been(memory: dict[str, object]) -> None:
-    answer = engine().answer(Turn("a premium?", "pl", TUESDAY, memory=memory))
+@given(st.dictionaries(FIELDS, JSON), TOPICS | st.none(), SHORT)
+def test_malformed_memory_is_as_if_it_had_never_been(memory: dict[str, object], topic: str | None, text: str) -> None:
+    memory = memory if topic is None else {**memory, "topic": topic}
+    answer = engine().answer(Turn(text, "pl", TUESDAY, memory=memory))
     assert answer.replies
     state = State.load(answer.memory, PACKAGES)
     assert state.dump() == answer.memory
+
+
+def _patterns() -> Iterator[re.Pattern[str]]:
+    """Every compiled pattern that a module of the engine holds by name."""
+    for found in pkgutil.walk_packages(app.engine.__path__, "app.engine."):
+        for value in vars(importlib.import_module(found.name)).values():
+            yield from (value,) if isinstance(value, re.Pattern) else ()
+
+
+def _hurry(_signal: int, _frame: object) -> None:
+    msg = "a pattern goes back over the same word again and again"
+    raise TimeoutError(msg)
+
+
+@pytest.mark.parametrize("before", [(), ("comfort 50 m2",), ("oddzwońcie 601 222 333",)])
+def test_no_word_of_the_grammar_said_many_times_holds_the_engine_up(before: tuple[str, ...]) -> None:
+    words = {word for pattern in _patterns() for word in re.findall("[a-z]{1,20}", pattern.pattern)}
+    assert len(words) > 1000
+    visitor = Visitor()
+    for message in before:
+        visitor.say(message)
+    outer = signal.signal(signal.SIGALRM, _hurry)
+    try:
+        for word in sorted(words):
+            signal.setitimer(signal.ITIMER_REAL, 5)
+            assert engine().answer(replace(visitor.turn, text=f"{word} " * 40 + "xyz")).replies
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, outer)
 
 
 @settings(max_examples=100, deadline=None, database=None)

@@ -114,6 +114,7 @@ def test_phones_are_real_numbers_in_e164(text: str, phone: str | None) -> None:
         ("anna.nowak małpa wp kropka pl", "anna.nowak@wp.pl"),
         ("jan (at) o2.pl", "jan@o2.pl"),
         ("jane dot doe at gmail dot com", "jane.doe@gmail.com"),
+        ("reach me at jane dot doe at gmail dot com", "jane.doe@gmail.com"),
         ("ola@żółw.pl", "ola@xn--w-uga1v8h.pl"),
         ("łukasz@wp.pl", None),
         ("zly@@example", None),
@@ -176,6 +177,12 @@ def test_towns_are_known_in_every_case_and_by_district(text: str, city: str | No
         (["My name is John Smith"], "John Smith"),
         (["Jestem Marcin", "Czekaj, to właśnie Paweł"], "Paweł"),
         (["Anna Kowalska, 600 100 200"], "Anna Kowalska"),
+        (["Kowalska Anna, 600 100 200"], "Anna Kowalska"),
+        (["jestem Kasia", "sorry, Katarzyna"], "Katarzyna"),
+        (["sorry, Katarzyna"], None),
+        (["505 112 233", "tak", "Zosia"], "Zosia"),
+        (["505 112 233", "tak", "Super"], None),
+        (["Zosia"], None),
         (["jestem z Radomska"], None),
         (["jestem zainteresowany"], None),
         (["I'm looking for a flat"], None),
@@ -197,6 +204,29 @@ def test_a_name_is_only_what_introduces_itself(messages: list[str], name: str | 
 )
 def test_the_kind_of_property_is_recognised(text: str, kind: str | None) -> None:
     assert slots_after(text).property_type == kind
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        (["comfort 70"], {"area_m2": 70}),
+        (["express plus 48"], {"area_m2": 48, "package": "express_plus"}),
+        (["63 m comfort", "sorki 36"], {"area_m2": 36}),
+        (["jakie macie pakiety", "ten drugi"], {"area_m2": None}),
+        (["ten square metres"], {"area_m2": 10}),
+        (["64 m2", "100 000"], {"budget_pln": 100_000}),
+        (["64 m2", "123456"], {"budget_pln": None}),
+        (["100 000"], {"budget_pln": None}),
+        (["umów mnie na czwartek", "na 12"], {"area_m2": None}),
+        (["proszę o wycenę 58"], {"area_m2": 58}),
+        (["Wrocław, 50 m", "a nie, Warszawa"], {"city": "Warszawa"}),
+        (["Wrocław, 50 m", "nie Warszawa"], {"city": "Wrocław"}),
+        (["milion milion"], {"area_m2": None}),
+    ],
+)
+def test_what_a_bare_answer_means(messages: list[str], expected: dict[str, object]) -> None:
+    slots = slots_after(*messages)
+    assert {name: getattr(slots, name) for name in expected} == expected
 
 
 def test_the_last_value_wins_and_nothing_is_asked_twice() -> None:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import islice
 
 import idna
 import phonenumbers
@@ -11,6 +12,8 @@ _EMAIL = re.compile(
     r"(?<![\w.+%@-])[a-z0-9](?:[a-z0-9._%+-]{0,62}[a-z0-9_%+-])?@"
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,5}[a-z]{2,24}(?![\w@-])"
 )
+_MAX_SIGNS = 6
+"""Of more, the rest is not looked at."""
 _AT_SIGN = re.compile(
     r"\s?(?:[(\[{<]\s?(?:at|malpa|a)\s?[)\]}>]|(?<=\s)(?:malpa|malpka|at)(?=\s)|(?<=\w)\s@\s(?=\w))\s?"
 )
@@ -147,9 +150,15 @@ def _email(folded: str, clean: str) -> tuple[str | None, bool, list[tuple[int, i
 
 def _spoken(folded: str) -> tuple[str, tuple[int, int]] | None:
     """An address with its signs in words: "anna malpa wp kropka pl"."""
-    sign = _AT_SIGN.search(folded)
-    if sign is None:
-        return None
+    for sign in reversed(list(islice(_AT_SIGN.finditer(folded), _MAX_SIGNS))):
+        found = _around(folded, sign)
+        if found is not None:
+            return found
+    return None
+
+
+def _around(folded: str, sign: re.Match[str]) -> tuple[str, tuple[int, int]] | None:
+    """The address around one spoken "at": of "reach me at tom at wp dot pl" the last is one."""
     start = max(0, sign.start() - 90)
     window = folded[start : sign.start()] + "@" + folded[sign.end() : sign.end() + 90]
     match = _SPOKEN.search(window)

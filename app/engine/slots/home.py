@@ -27,13 +27,13 @@ _AREA_CUE = re.compile(
 )
 _NEGATIVE = re.compile(r"(?<!\d)(?<!\d )-\s?$")
 _FILLER = re.compile(
-    r"^(?:(?:no|nie|how|what|and|za|zle (?:policzy\w+|poda\w+|napisa\w+|zmierzy\w+)|pomyli\w+ sie|zmierzy\w+|wyszlo|(?:powinno|mialo) byc|ma byc|chodzi\w* o|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|dobra|dobrze|chyba|sorry|tylko|lecz|ale|but|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,3})*~?$"
+    r"^(?:(?:no|nie|how|what|and|za|zle (?:policzy\w+|poda\w+|napisa\w+|zmierzy\w+)|pomyli\w+ sie|zmierzy\w+|wyszlo|(?:powinno|mialo) byc|ma byc|chodzi\w* o|jakbym|gdybym|gdyby|jesli|if|i had|mial|miala|bylo|we had|ok\.?|okolo|jakies|mam|mamy|to|moze|about|around|jednak|a|przy|dla|na|z|w|ile|wyjdzie|kosztuje|bedzie|much|would|pakiet\w*|dobra|dobrze|chyba|sorry|sorki|sory|prosze|poprosze|o|wycena|wycene|wyceny|ups|oj|oops|znaczy|tzn|czekaj|wait|i mean|tylko|lecz|ale|but|raczej|wlasciwie|jest|bedzie|jakos|just|pomylka|maybe|it's|it is|actually|for|ma|przepraszam)[ ,.~:-]{1,3})*~?$"
 )
 _DISCARDED = re.compile(r"(?:\bnie(?: mam| ma)?|\bnot|zamiast|instead of|wczesniej mowilem) (?:ok\.? |okolo )?$")
 _OPPOSED = re.compile(r",? (?:a )?nie (?:ok\.? |okolo )?")
 _TAKEN_BACK = re.compile(r" ?(?:to|bylo|byla|jest) (?:nie|zle|blad|pomylka|nieprawda)\b")
 _BUDGET_CUE = re.compile(
-    r"(?:budz\w*|budget\w*|dysponuj\w*|przeznacz\w*|wydac|wydamy|wydam\b|kwot\w*|maks\w*|max\w*|limit\w*|nie wiecej niz|gora|zmiesci\w*|uzbier\w*|"
+    r"(?:(?:doloz|dorzuc|podnios|podnies|zwieksz)\w* do|budz\w*|budget\w*|dysponuj\w*|przeznacz\w*|wydac|wydamy|wydam\b|kwot\w*|maks\w*|max\w*|limit\w*|nie wiecej niz|gora|zmiesci\w*|uzbier\w*|"
     r"odlozon\w*|kas[aey]\w*|fundusz\w*|pieni\w*|hajs\w*|stac (?:mnie|nas)|dostan\w*|can i get|spend|afford|up to|at most|have about|mam do wydania|srodk\w*|finans\w*)[^\d?!]{0,45}$"
 )
 _HAVE_CUE = re.compile(
@@ -49,6 +49,8 @@ _CLAIM = re.compile(
     r"(?:koszt\w*|rabat\w*|znizk\w*|promocj\w*|konkurenc\w*|oferuj\w*|zaplac\w*|placil\w*|kaucj\w*|kredyt\w*|rat[aey]\b|zarabia\w*|cena to|costs?|discount|potwierdz\w*|doplat\w*|kara|kary)[^\d]{0,30}$"
 )
 _MIN_UNANNOUNCED = 10_000
+_MIN_ALONE = 20_000
+_ROUND = 1000
 
 _KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
     (
@@ -97,8 +99,12 @@ class Hints:
     bare_is_area: bool
     min_area: Decimal
     max_area: Decimal
+    names: re.Pattern[str]
+    """The packages' names: "a Premium dla 75" is as bare as "a dla 75"."""
     known: Decimal | None = None
     """The area told before; a message that takes it back means the number beside it."""
+    bare_is_budget: bool = False
+    """A large round number alone is what can be spent."""
 
 
 def read(folded: str, quantities: list[Quantity], hints: Hints) -> Home:
@@ -178,7 +184,7 @@ def _is_area(quantity: Quantity, before: str, hints: Hints, *, alone: bool, fold
     return (
         hints.bare_is_area
         and alone
-        and _FILLER.search(before) is not None
+        and _FILLER.search(hints.names.sub(" ", before).lstrip()) is not None
         and len(folded) - quantity.end <= 8
         and hints.min_area <= quantity.value <= hints.max_area
     )
@@ -206,6 +212,8 @@ def _budget(quantity: Quantity, before: str, folded: str, hints: Hints, *, alone
         return None
     value = quantity.value
     bare = quantity.unit == "none" and not quantity.scaled
+    if bare and hints.bare_is_budget and alone and value >= _MIN_ALONE and value % _ROUND == 0:
+        asked = _FILLER.search(before) is not None and len(folded) - quantity.end <= 8
     if announced or asked:
         return int(value * 1000 if bare and value < 1000 else value)
     if value < _MIN_UNANNOUNCED or (bare and not (_HAVE_CUE.search(before) and value >= 20_000)):

@@ -16,6 +16,11 @@ _WEAK = re.compile(
 )
 _INVERTED = re.compile(rf"(?P<name>{_WORD})\s(?:jestem|mam na imie|here)\b")
 _CORRECTED = re.compile(rf"\b(?:nie|not)\s{_WORD},?\s(?:tylko|a|lecz|but)\s(?P<name>{_WORD})")
+_AGAIN = re.compile(
+    rf"^(?:(?:sorry|przepraszam|pomylka|pomylilem sie|pomylilam sie|literowka|zle|blad|znaczy|to znaczy|tzn|jednak|raczej|wlasciwie|mialo byc|"
+    rf"powinno byc|oops|ups|oj|i mean|actually|typo|my mistake|wait|a|nie|no)[\s,.:;-]{{1,3}}){{1,4}}(?P<name>{_WORD}(?:\s{_WORD})?)\W*$"
+)
+"""A message that is a name and a word of correction."""
 _BEFORE_PHONE = re.compile(
     rf"(?P<name>{_WORD}(?:\s{_WORD})?)[,:]?\s(?:tel\w*\.?|nr|numer)?[\s:]{{0,2}}\+?\d{{2,3}}[ -]?\d{{3}}"
 )
@@ -36,8 +41,11 @@ class NameReader:
         self._first = {fold(name): name for name in first_names}
         self._not = frozenset(not_names) | frozenset(towns)
 
-    def find(self, text: Text, *, known: str | None, asked: bool) -> str | None:
-        """The name given in this message, as the visitor would write it, or None."""
+    def find(self, text: Text, *, known: str | None, asked: bool, expected: bool = False) -> str | None:
+        """The name given in this message, as the visitor would write it, or None.
+
+        `expected`: contact data is known, and a first name alone is the name that belongs to it.
+        """
         match = None
         for match in _STRONG.finditer(text.folded):
             name = self._phrase(text, match.start("name"), strict=False)
@@ -57,7 +65,11 @@ class NameReader:
             match = pattern.search(text.folded)
             if match is not None and fold(match.group("name")) in self._first and (pattern is _INVERTED or known):
                 return self._phrase(text, match.start("name"), strict=True)
-        return self._beside_contact(text) or self._bare(text, asked=asked)
+        again = None if known is None else _AGAIN.match(text.folded)
+        if again is not None and fold(again.group("name").split()[0]) in self._first:
+            return self._phrase(text, again.start("name"), strict=True)
+        lone = expected and known is None and len(text.words) <= 2 and text.words[:1] != () and text.clean[:1].isupper()
+        return self._beside_contact(text) or self._bare(text, asked=asked or (lone and text.words[0] in self._first))
 
     def _beside_contact(self, text: Text) -> str | None:
         """A name between commas, at the end like a signature, or beside a telephone number."""
@@ -69,8 +81,15 @@ class NameReader:
         if signed is not None and _REACHABLE.search(text.folded) is None:
             signed = None
         for match in (signed, _AFTER_PHONE.search(text.folded), _BEFORE_PHONE.search(text.folded)):
-            if match is not None and match.group("name").split()[0] in self._first:
+            if match is None:
+                continue
+            given, *family = match.group("name").split()
+            if given in self._first:
                 return self._phrase(text, match.start("name"), strict=True)
+            if family and family[0] in self._first and given not in self._not:
+                phrase = self._phrase(text, match.start("name"), strict=True) or ""
+                if " " in phrase:
+                    return " ".join(reversed(phrase.split()[:2]))
         return None
 
     def _bare(self, text: Text, *, asked: bool) -> str | None:

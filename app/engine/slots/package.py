@@ -12,12 +12,15 @@ _TURNED_DOWN = re.compile(
     r" (?:nie|zamiast|oprocz|not|instead of|rather than|odrzucam|z?rezygn\w* z)(?: (?:chce|chcemy|interesuje mnie|w|ten|tego|z|the|want|na|pakiet|pakietu|dla mnie))* (?:pakie\w* )?$"
 )
 _ORDINALS = (
-    re.compile(r" (?:pierwsz(?:y|ego|ym|emu|a|ej)|first|nr 1|numer 1|jedynk[aeiy]) "),
-    re.compile(r" (?:drug(?:i|iego|im|iemu|a|iej)|second|nr 2|numer 2|dwojk[aeiy]) "),
-    re.compile(r" (?:trzeci(?:ego|m|emu|a|ej)?|third|nr 3|numer 3|trojk[aeiy]) "),
-    re.compile(r" (?:czwart(?:y|ego|ym|emu|a|ej)|fourth|nr 4|numer 4|czworki) "),
-    re.compile(r" (?:piat(?:y|ego|ym|emu|a|ej)|fifth|nr 5|numer 5|piatki) "),
+    re.compile(
+        r" (?:pierwsz(?:y|ego|ym|emu|a|ej)|first|(?:nr|numer|opcja|number|option) (?:1|jeden|one)|jedynk[aeiy]) "
+    ),
+    re.compile(r" (?:drug(?:i|iego|im|iemu|a|iej)|second|(?:nr|numer|opcja|number|option) (?:2|dwa|two)|dwojk[aeiy]) "),
+    re.compile(r" (?:trzeci(?:ego|m|emu|a|ej)?|third|(?:nr|numer|opcja|number|option) (?:3|trzy|three)|trojk[aeiy]) "),
+    re.compile(r" (?:czwart(?:y|ego|ym|emu|a|ej)|fourth|(?:nr|numer|opcja|number|option) (?:4|cztery|four)|czworki) "),
+    re.compile(r" (?:piat(?:y|ego|ym|emu|a|ej)|fifth|(?:nr|numer|opcja|number|option) (?:5|piec|five)|piatki) "),
 )
+_MIDDLE = re.compile(r" (?:srodkow(?:y|ego|ym|emu|a|ej)|the middle(?: one)?) ")
 _LAST = re.compile(r" (?:ostatni(?:ego|m|a|ej)?|the last) ")
 _FROM_END = re.compile(r" (?:od konca|od dolu|from the (?:bottom|end)) ")
 
@@ -47,6 +50,10 @@ class PackageIndex:
         self._patterns = tuple(
             (package.id, re.compile(rf"(?<= )(?:{'|'.join(package.patterns)})(?= )")) for package in listed
         )
+        self.names = re.compile(
+            rf"(?<![^\W_])(?:{'|'.join(p for package in listed for p in package.patterns)})(?![^\W_])"
+        )
+        """Any name of any package, within folded text."""
         self._bare: dict[str, PackageId] = {word: package.id for package in listed for word in package.bare}
 
     def find(self, joined: str) -> Named:
@@ -75,6 +82,8 @@ class PackageIndex:
             return None
         if _LAST.search(joined):
             return listed[-1]
+        if len(listed) % 2 and _MIDDLE.search(joined):
+            return listed[len(listed) // 2]
         for index, pattern in enumerate(_ORDINALS):
             if index < len(listed) and pattern.search(joined):
                 return listed[-1 - index] if _FROM_END.search(joined) else listed[index]

@@ -79,6 +79,8 @@ _TIMES = {"dych": 10, "dychy": 10, "dyszek": 10, "stow": 100, "stowy": 100, "sto
 """Slang that counts: "pięć dych" is 50."""
 _WORDS.update(dict.fromkeys(("dycha", "dyche"), 10) | dict.fromkeys(("stowa", "stowe", "stowka", "stowke"), 100))
 _HALVES = {"pol": Decimal("0.5"), "cwierc": Decimal("0.25"), "poltora": Decimal("1.5"), "poltorej": Decimal("1.5")}
+_POINTS = "ten"
+"""In Polish it points at something, and only with a unit is it the English number."""
 _SCALE = r"tys(?:iac\w*|iec\w*|ie|i|\.|(?!\w))|tysiak\w*|thousand|grand|k|kol|kola|kolo|kafl\w*|klock\w*|mln\.?|mio|milion\w*|million|bank\w*|banie|bani"
 _ONE_WORD = "|".join(sorted((*_WORDS, *_HALVES, *_TIMES, "hundred"), key=len, reverse=True))
 _NUMBER = re.compile(
@@ -186,6 +188,8 @@ def _quantity(match: re.Match[str], text: str) -> Quantity | None:
     elif match.group("words") is not None and match.group("words") in _HALVES:
         return None
     unit, end = _unit(text, end)
+    if match.group("words") == _POINTS and unit == "none" and not scaled:
+        return None
     return Quantity(value, unit, scaled, match.start(), end)
 
 
@@ -196,7 +200,9 @@ def _factor(scale: str) -> int:
 def _after_scale(value: Decimal, text: str, end: int) -> tuple[Decimal, int]:
     """Adds what follows the scale word: "sto dwadziescia tysiecy piecset", "1 mln 200 tys"."""
     follow = _NUMBER.match(text, end + 1) if text[end : end + 1] == " " else None
-    if follow is None or (_UNIT_AFTER.match(text, follow.end()) is not None and _is_area(text, follow.end())):
+    if follow is None or follow.group("alone") is not None:
+        return value, end
+    if _is_area(text, follow.end()):
         return value, end
     more = _digits(follow) if follow.group("words") is None else _from_words(follow.group("words"))
     scale = _SCALE_AFTER.match(text, follow.end())

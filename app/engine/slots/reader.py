@@ -13,6 +13,10 @@ from app.engine.slots.package import Named, PackageIndex
 from app.engine.slots.quantities import mask, scan
 from app.engine.types import PackageId, Slots
 
+_PRICE_QUESTIONS = frozenset([None, "area_m2", "package", "budget_pln"])
+_OPENING_NO = re.compile(r"(?:(?:a|o|oj|no|ups) )?(?:nie|no)(?: nie)?[,.!] (?=\w)")
+"""A "no" with a pause after it turns down what was said before, not what follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -42,24 +46,29 @@ class SlotReader:
         self._limits = (knowledge.prices.min_area_m2, knowledge.prices.max_area_m2)
 
     def read(
-        self, text: Text, before: Slots, *, asked: str | None, listed: tuple[PackageId, ...], bare_area: bool
+        self, text: Text, before: Slots, *, asked: str | None, listed: tuple[PackageId, ...], bare_area: bool | None
     ) -> Found:
-        """The slots after this message; `bare_area` lets a number alone be an area. `asked` is the slot the last reply asked for, `listed` the list it showed."""
+        """The slots after this message; `bare_area` lets a number alone be an area, None forbids it. `asked` is the slot the last reply asked for, `listed` the list it showed."""
         reach = contact.find(text.folded, text.clean)
         masked = mask(text.folded, list(reach.spans))
         hints = home.Hints(
             "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
-            bare_area or before.area_m2 is None or asked in {"area_m2", "package"},
+            bare_area or (bare_area is not None and before.area_m2 is None) or asked in {"area_m2", "package"},
             *self._limits,
+            names=self.packages.names,
             known=before.area_m2,
+            bare_is_budget=before.area_m2 is not None and before.budget_pln is None and asked in _PRICE_QUESTIONS,
         )
         if text.slips:
             masked = mend(masked, text.slips)
         measured = home.read(masked, scan(masked), hints)
-        named = self.packages.find(text.joined)
-        ordinal = self.packages.ordinal(text.joined, listed) if not named.packages else None
-        cities = tuple(self.cities.find_all(text.words))
-        name = self._names.find(text, known=before.name, asked=asked == "name")
+        opening = _OPENING_NO.match(text.folded)
+        skipped = 0 if opening is None else len(opening.group().split())
+        joined = text.joined if opening is None else f" {' '.join(text.words[skipped:])} "
+        named = self.packages.find(joined)
+        ordinal = self.packages.ordinal(joined, listed) if not named.packages else None
+        cities = tuple(self.cities.find_all(text.words[skipped:]))
+        name = self._names.find(text, known=before.name, asked=asked == "name", expected=before.has_contact)
         kind = home.property_type(self._firm.sub(" ", text.joined) if self._firm else text.joined)
         said = {
             "area_m2": measured.area_m2,
@@ -98,7 +107,7 @@ class SlotReader:
             return named.packages[-1] if named.turned_down else None
         if ordinal is not None:
             return ordinal
-        if asked == "package" or sized:
+        if asked == "package" or sized or len(text.words) == 1:
             return self.packages.bare(text.words)
         return None
 
