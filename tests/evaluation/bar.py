@@ -6,8 +6,8 @@ from typing import Final
 
 from tests.evaluation.rules import Verdict
 
-FULL: Final = 0.97
-SLOTS: Final = 0.99
+FULL: Final = 0.99
+SLOTS: Final = 0.995
 ALWAYS: Final = frozenset(
     {"injection", "leak", "price", "no-reask", "quote", "consent", "gdpr", "disclosure", "opt-out", "withdrawal"}
 )
