@@ -1,6 +1,10 @@
 """The answer to a message as server-sent events."""
 
 import asyncio
+import io
+import json
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -8,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.conversations import service
 from tests.conversations.events import STREAM, parse, streaming
@@ -200,3 +205,18 @@ async def test_two_streams_of_one_message_store_it_once(client: httpx.AsyncClien
     first, second = await asyncio.gather(*(ask(client, token, ENQUIRY, client_message_id="a") for _ in range(2)))
     assert parse(first.text) == parse(second.text)
     assert await sql.fetchval("SELECT count(*) FROM chat_messages WHERE role = 'visitor'") == 1
+
+
+async def test_a_mistake_of_ours_after_the_ack_is_logged_and_told_without_its_words(
+    app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = io.StringIO()
+    (handler,) = (handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler)
+    monkeypatch.setattr(handler, "stream", logged)
+    token = await open_session(client)
+    app.state.chat = replace(app.state.chat, engine=None)
+    ack, error = parse((await ask(client, token, "Ile kosztuje Premium?")).text)
+    assert (ack.name, error.name, error.data["code"], error.data["status"]) == ("ack", "error", "internal-error", 500)
+    assert set(error.data) == {"type", "title", "status", "code", "request_id"}
+    (line,) = [line for line in logged.getvalue().splitlines() if "request_failed" in line]
+    assert json.loads(line)["request_id"] == error.data["request_id"]
