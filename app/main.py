@@ -45,6 +45,7 @@ from app.web.enforcement import Enforcement
 from app.web.handlers import install_handlers
 from app.web.middleware import CatchMiddleware, CorsMiddleware, RequestMiddleware
 from app.web.openapi import install_openapi, operation_id
+from app.web.pacing import Pace
 from app.web.server import harden, running_server
 from app.web.watchdog import watch_loop
 
@@ -67,6 +68,8 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
 
     When PostgreSQL or Redis is absent at start, its lifespan calls `start_failed`.
     """
+
+    pace = Pace()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -133,7 +136,12 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             for background in (app.state.enforcement.keep_fresh(), app.state.feed.poll(), watch_loop()):
                 cleanup.push_async_callback(_end, asyncio.create_task(background))
             if (server := running_server()) is not None:
-                harden(server, receive_seconds=settings.receive_seconds, max_connections=settings.max_connections)
+                harden(
+                    server,
+                    pace=pace,
+                    receive_seconds=settings.receive_seconds,
+                    max_connections=settings.max_connections,
+                )
             app.state.drain = Drain(settings.drain_seconds, begun=app.state.feed.shut)
             app.state.drain.install()
             yield
@@ -155,16 +163,20 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
     install_openapi(app)
     app.add_middleware(
         AdmissionMiddleware,
-        callers=Callers(settings.trusted_proxies, KeyRing.of(settings)),
+        pace=pace,
         at_once=settings.max_requests,
         receive_seconds=settings.receive_seconds,
         request_seconds=settings.request_seconds,
     )
     app.add_middleware(CatchMiddleware)
     if settings.allowed_origins:
-        app.add_middleware(CorsMiddleware, origins=settings.allowed_origins)
+        app.add_middleware(CorsMiddleware, pace=pace, origins=settings.allowed_origins)
     app.add_middleware(
-        RequestMiddleware, hosts=settings.hosts, transport_security=settings.public_base_url.startswith("https:")
+        RequestMiddleware,
+        callers=Callers(settings.trusted_proxies, KeyRing.of(settings)),
+        pace=pace,
+        hosts=settings.hosts,
+        transport_security=settings.public_base_url.startswith("https:"),
     )
     return app
 

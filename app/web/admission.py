@@ -5,16 +5,16 @@ import math
 from contextlib import suppress
 from typing import Final
 
-import structlog
 from prometheus_client import Counter, Gauge
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.web.client import Callers
+from app.web.client import SCOPE_KEY
 from app.web.deadlines import Deadlines
 from app.web.enforcement import Enforcement, LimitedError
+from app.web.pacing import Pace
 from app.web.problems import problem_response, too_large
 from app.web.ratelimit import Rule
 from app.web.sse import STANDING
@@ -41,20 +41,21 @@ class AdmissionMiddleware:
     Everything it refuses is a problem: 429 `rate-limited`, 503 `overloaded`, 413 `body-too-large` for more than
     MAX_BODY_BYTES, announced or in chunks, 408 `request-timeout` when a body does not arrive within `receive_seconds`,
     503 `deadline-exceeded` when no answer has begun after `request_seconds`. A standing stream is one of the requests
-    at once until it begins; its feature bounds how many there are.
+    at once until it begins; its feature bounds how many there are. A client with many refusals waits for them outside
+    (app/web/pacing.py).
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        callers: Callers,
+        pace: Pace,
         at_once: int,
         receive_seconds: float,
         request_seconds: float,
     ) -> None:
         self._app = app
-        self._callers = callers
+        self._pace = pace
         self._at_once = at_once
         self._receive_seconds = receive_seconds
         self._request_seconds = request_seconds
@@ -67,14 +68,15 @@ class AdmissionMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        client = self._callers.identify(scope)
-        structlog.contextvars.bind_contextvars(client=client.hashed)
         enforcement: Enforcement = scope["app"].state.enforcement
         rule = enforcement.rule(scope)
         if rule.exempt:
+            if scope[SCOPE_KEY].public:  # supervisors and load balancers ask from networks of our own
+                await self._pace.wait(scope)
             await self._exempt(scope, receive, send)
             return
         if self._inside >= self._at_once:
+            await self._pace.wait(scope)
             await _overloaded(scope, receive, send)
             return
         self._count(1)
@@ -88,10 +90,13 @@ class AdmissionMiddleware:
             await send(message)
 
         try:
-            await self._admit(enforcement, rule, scope, receive, send_and_let_go)
+            refusal = await self._admit(enforcement, rule, scope, receive, send_and_let_go)
         finally:
             if counted:
                 self._count(-1)
+        if refusal is not None:
+            await self._pace.wait(scope)
+            await refusal(scope, receive, send)
 
     def _count(self, change: int) -> None:
         self._inside += change
@@ -109,12 +114,15 @@ class AdmissionMiddleware:
             finally:
                 self._exempt_inside -= 1
 
-    async def _admit(self, enforcement: Enforcement, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admit(
+        self, enforcement: Enforcement, rule: Rule, scope: Scope, receive: Receive, send: Send
+    ) -> Response | None:
+        """Answer a request that keeps its limits; gives the refusal of one that does not."""
         request = Request(scope)
         try:
             standing, policies = await enforcement.enforce(rule, request)
         except LimitedError as limited:
-            response = problem_response(
+            return problem_response(
                 429,
                 code="rate-limited",
                 title="Too many requests.",
@@ -124,8 +132,6 @@ class AdmissionMiddleware:
                     "RateLimit-Policy": limited.policies,
                 },
             )
-            await response(scope, receive, send)
-            return
 
         async def send_with_standing(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -142,6 +148,7 @@ class AdmissionMiddleware:
             await send(message)
 
         await self._timed(scope, receive, send_with_standing)
+        return None
 
     async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = asyncio.get_running_loop().time()

@@ -40,6 +40,8 @@ class Client:
     """A keyed hash of the address, of IPv6 its /64; the same for all unreadable ones. For logs and limits."""
     site: str = ""
     """A keyed hash of an IPv6 address's /48; empty for others."""
+    public: bool = True
+    """Whether the address may be a stranger's: False for loopback and private networks."""
 
 
 def parse_address(text: str) -> Address | None:
@@ -133,9 +135,9 @@ class Callers:
         if address is None:
             return Client(None, self._hash(_UNKNOWN))
         if isinstance(address, IPv4Address):
-            return Client(str(address), self._hash(address.packed))
+            return Client(str(address), self._hash(address.packed), public=address.is_global)
         network, site = address.packed[: _IPV6_PREFIX // 8], address.packed[: _IPV6_SITE // 8]
-        return Client(str(address), self._hash(network), self._hash(site))
+        return Client(str(address), self._hash(network), self._hash(site), public=address.is_global)
 
     def _hash(self, data: bytes) -> str:
         return self._keys.digest(_HASH_USE, data)[:_HASH_BYTES].hex()

@@ -1,4 +1,4 @@
-"""The outermost layers of every request: its ids, its host, the headers of every answer, the last catch.
+"""The outermost layers of every request: its ids, its caller, its host, the headers of every answer, the last catch.
 
 Pure ASGI. `RequestMiddleware` stands outside CORS, so that a preflight has an id and our headers too; `CatchMiddleware`
 stands inside, so that a browser may read a 500.
@@ -15,6 +15,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.web.client import Callers
+from app.web.pacing import Pace
 from app.web.problems import internal_error, problem_response
 
 PREFLIGHT_SECONDS: Final = 7_200
@@ -39,15 +41,19 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class RequestMiddleware:
-    """Gives each request an id and a place in its caller's trace, which logs, alerts and the answer carry.
+    """Gives each request an id, its caller and a place in the caller's trace, which logs, alerts and the answer carry.
 
     A caller's `X-Request-ID` is taken over when it is 8 to 64 letters, digits and hyphens, its `traceparent` when it is
     valid by W3C Trace Context; else both begin here. A `Host` that is none of `hosts` is refused, except for health;
     without `hosts` any will do. `transport_security`: browsers shall come by TLS only from now on.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str] = (), transport_security: bool = False) -> None:
+    def __init__(
+        self, app: ASGIApp, *, callers: Callers, pace: Pace, hosts: Iterable[str] = (), transport_security: bool = False
+    ) -> None:
         self._app = app
+        self._callers = callers
+        self._pace = pace
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self._headers = (*_HEADERS, _TRANSPORT) if transport_security else _HEADERS
 
@@ -58,7 +64,8 @@ class RequestMiddleware:
             return
         host, request_id, (trace_id, traceparent) = _identify(scope)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id)
+        client = self._callers.identify(scope)
+        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id, client=client.hashed)
         ids = ((b"x-request-id", request_id.encode()), (b"traceparent", traceparent))
 
         async def send_with_headers(message: Message) -> None:
@@ -70,6 +77,7 @@ class RequestMiddleware:
 
         if self._hosts and not self._knows(host) and not scope["path"].startswith(_ANY_HOST_PATHS):
             refused = problem_response(400, code="host-unknown", title="This service is not reached by that host name.")
+            await self._pace.wait(scope)
             await refused(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
@@ -80,9 +88,13 @@ class RequestMiddleware:
 
 
 class CorsMiddleware(CORSMiddleware):
-    """CORS for exactly these origins, without credentials; what it refuses it refuses with a problem."""
+    """CORS for exactly these origins, without credentials; what it refuses it refuses with a problem.
 
-    def __init__(self, app: ASGIApp, *, origins: Iterable[str]) -> None:
+    A preflight counts against no limit, hence it is paced like a refusal.
+    """
+
+    def __init__(self, app: ASGIApp, *, pace: Pace, origins: Iterable[str]) -> None:
+        self._pace = pace
         super().__init__(
             app,
             allow_origins=tuple(origins),
@@ -105,6 +117,12 @@ class CorsMiddleware(CORSMiddleware):
             ),
             max_age=PREFLIGHT_SECONDS,
         )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            await self._pace.wait(scope)
+        await super().__call__(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """The answer to a preflight."""

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import uuid4
 
 import structlog
@@ -22,6 +22,7 @@ from prometheus_client import Counter, Gauge
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.web.pacing import CONNECTION_KEY, Pace
 from app.web.problems import MEDIA_TYPE, TYPE, Problem
 
 _OTHER_FILES: Final = 256
@@ -39,7 +40,7 @@ def running_server() -> uvicorn.Server | None:
     return server if isinstance(server, uvicorn.Server) else None
 
 
-def harden(server: uvicorn.Server, *, receive_seconds: float, max_connections: int) -> None:
+def harden(server: uvicorn.Server, *, pace: Pace, receive_seconds: float, max_connections: int) -> None:
     """Bound a server's connections and make it deaf to proxies' headers. Before it listens, hence in a lifespan.
 
     `app.web.client` alone decides who calls: uvicorn's own idea of it trusts 127.0.0.1 unless told otherwise.
@@ -51,7 +52,7 @@ def harden(server: uvicorn.Server, *, receive_seconds: float, max_connections: i
     if config.http_protocol_class is not HttpToolsProtocol:
         _log.warning("connections_unbounded", protocol=str(config.http_protocol_class))
         return
-    bounds = Bounds(receive_seconds, max_connections)
+    bounds = Bounds(pace, receive_seconds, max_connections)
     config.http_protocol_class = partial(BoundedProtocol, bounds)  # type: ignore[assignment]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max_connections + _OTHER_FILES
@@ -68,11 +69,13 @@ def harden(server: uvicorn.Server, *, receive_seconds: float, max_connections: i
 class Bounds:
     """What the connections of one server share."""
 
+    pace: Pace
     receive_seconds: float
     """In which a request's head must arrive, and a client must have read something of what waits for it."""
     max_connections: int
     idle: "OrderedDict[BoundedProtocol, None]" = field(default_factory=OrderedDict)
-    """Connections without a request, the one that has waited longest first: they go first when it gets crowded."""
+    """Connections on which nothing is worked on, the one that has waited longest first: they go first when it gets
+    crowded."""
 
 
 def _no_http() -> Problem:
@@ -123,11 +126,21 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_due is None and not self._answering:
             self._expect_head()
 
+    def rest(self) -> None:
+        """A request waits here and nothing is worked on."""
+        if not self.transport.is_closing():
+            self._bounds.idle[self] = None
+
+    def resume(self) -> None:
+        """It is answered now."""
+        self._bounds.idle.pop(self, None)
+
     def on_headers_complete(self) -> None:
         """A head is there."""
         self._answering = True
         self._forget_head()
-        self._bounds.idle.pop(self, None)
+        self.resume()
+        cast("dict[str, Any]", self.scope)[CONNECTION_KEY] = self
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
@@ -141,6 +154,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP with a problem, as everything else is refused."""
+        self.transport.pause_reading()
+        peer = self.client[0] if self.client else ""
+        self.loop.call_later(self._bounds.pace.delay(peer, self.loop.time()), self._refuse_no_http)
+
+    def _refuse_no_http(self) -> None:
+        if self.transport.is_closing():
+            return
         body = _no_http().model_dump_json(exclude_none=True).encode()
         head = (
             f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"

@@ -10,8 +10,12 @@ import structlog
 from fastapi import FastAPI
 
 from app.core.errors import UnavailableError
+from app.core.keys import KeyRing
+from app.core.settings import Settings
+from app.web.client import Callers
 from app.web.handlers import install_handlers
 from app.web.middleware import CatchMiddleware, RequestMiddleware
+from app.web.pacing import Pace
 
 ERRORS: dict[str, Exception] = {
     "unique": asyncpg.UniqueViolationError("a value that somebody wrote"),
@@ -29,7 +33,7 @@ async def errors() -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     install_handlers(app)
     app.add_middleware(CatchMiddleware)
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, callers=Callers([], KeyRing.of(Settings())), pace=Pace())
 
     @app.get("/{error}")
     async def fail(error: str) -> None:
@@ -75,4 +79,4 @@ async def test_a_pointer_escapes_what_rfc_6901_escapes(errors: httpx.AsyncClient
 
 async def test_a_request_logs_nothing_that_was_bound_before_it(errors: httpx.AsyncClient) -> None:
     with structlog.contextvars.bound_contextvars(left_behind="by somebody else"):
-        assert set((await errors.get("/context/names")).json()) == {"request_id", "trace_id"}
+        assert set((await errors.get("/context/names")).json()) == {"client", "request_id", "trace_id"}
