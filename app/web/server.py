@@ -13,6 +13,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, cast
 from uuid import uuid4
 
@@ -20,11 +21,20 @@ import structlog
 import uvicorn
 from prometheus_client import Counter, Gauge
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.web.pacing import CONNECTION_KEY, Pace
 from app.web.problems import MEDIA_TYPE, TYPE, Problem
 
+PART_BYTES: Final = 4096
+"""How much is parsed at once: so much holds 230 requests at most, which are 10 ms of this process's time."""
+MAX_HEAD_BYTES: Final = 32 * 1024
+"""Request line and headers; a little more may pass. The same for what stands between chunks and after the last one.
+
+The parser itself would keep whatever comes, and copy it for each part that is added."""
+MAX_REQUEST_BYTES: Final = 17 * 2**20
+"""A whole request: a body that is refused is taken in so far (app/web/admission.py), its end may be anything."""
 _OTHER_FILES: Final = 256
 """File descriptors that are no visitor's connection."""
 
@@ -78,32 +88,56 @@ class Bounds:
     crowded."""
 
 
-def _no_http() -> Problem:
-    code, request_id = "malformed-request", uuid4().hex
-    _log.info("no_http", request_id=request_id)
-    return Problem(
-        type=f"{TYPE}{code}",
-        title="This is no HTTP request.",
-        status=400,
-        code=code,
-        detail=None,
-        request_id=request_id,
-    )
+class _Inflow(FlowControl):
+    """Reading that stays paused while it is `held`, whoever asks for more."""
+
+    held = False
+
+    def hold(self) -> None:
+        """Read nothing more until released."""
+        self.held = True
+        self.pause_reading()
+
+    def release(self) -> None:
+        """Read on."""
+        if self.held:
+            self.held = False
+            self.resume_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, unless held."""
+        if not self.held:
+            super().resume_reading()
+
+
+_MALFORMED: Final = (400, "malformed-request", "This is no HTTP request.")
+_HEAD_TOO_LARGE: Final = (431, "head-too-large", "The request's head is larger than 32 KiB.")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a time for a request's head, and an end for whoever does not read."""
+    """uvicorn's protocol with bounds: a size and a time for a request's head, an end for whoever does not read.
+
+    What arrives is parsed in parts, one in each turn of the loop, and no further than to the request after the one that
+    is being answered: many requests in one packet would keep everybody waiting.
+    """
 
     def __init__(self, bounds: Bounds, **given: Any) -> None:
         super().__init__(**given)
         self._bounds = bounds
         self._answering = False
+        self._in_head = False
+        self._head_bytes = 0
+        self._request_bytes = 0
+        self._unparsed = bytearray()
+        self._parsing: asyncio.Handle | None = None
+        self._refusal: tuple[int, str, str] | None = None
         self._head_due: asyncio.TimerHandle | None = None
         self._reading_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection; when there are too many, the longest idle one leaves, else the new one."""
         super().connection_made(transport)
+        self.flow = self._inflow = _Inflow(transport)
         transport.set_write_buffer_limits(high=0)  # whoever reads too slowly is noticed with the first byte that waits
         self._bounds.idle[self] = None
         self._expect_head()
@@ -117,14 +151,60 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bounds.idle.pop(self, None)
         self._forget_head()
         self._forget_reading()
+        self._unparsed.clear()
+        if self._parsing is not None:
+            self._parsing.cancel()
         super().connection_lost(exc)
         OPEN.set(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         """Read on. What arrives between two requests must become a whole head in time."""
-        super().data_received(data)
-        if self._head_due is None and not self._answering:
-            self._expect_head()
+        self._unparsed += data
+        if self._parsing is None:
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse the next part, unless a request waits for its turn already, or nobody will be answered any more."""
+        self._parsing = None
+        if self._refusal is not None or self.transport.is_closing():
+            self._unparsed.clear()
+            return
+        if not self.pipeline:
+            part = bytes(self._unparsed[:PART_BYTES])
+            del self._unparsed[:PART_BYTES]
+            super().data_received(part)
+            self._bound(len(part))
+            if self._head_due is None and not self._answering:
+                self._expect_head()
+        self._parse_on()
+
+    def _bound(self, parsed: int) -> None:
+        self._head_bytes += parsed
+        self._request_bytes += parsed
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(_HEAD_TOO_LARGE)
+        elif self._head_bytes > MAX_HEAD_BYTES or self._request_bytes > MAX_REQUEST_BYTES:
+            CLOSED.labels("too_large").inc()
+            self.transport.abort()
+
+    def _parse_on(self) -> None:
+        if not self._unparsed:
+            self._inflow.release()
+            return
+        self._inflow.hold()
+        if self._parsing is None and not self.pipeline:
+            self._parsing = self.loop.call_soon(self._parse)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_head = True
+        self._head_bytes = self._request_bytes = 0
+        super().on_message_begin()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of a request's body."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def rest(self) -> None:
         """A request waits here and nothing is worked on."""
@@ -138,6 +218,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head is there."""
         self._answering = True
+        self._in_head = False
         self._forget_head()
         self.resume()
         cast("dict[str, Any]", self.scope)[CONNECTION_KEY] = self
@@ -145,25 +226,47 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """An answer was written, if not yet read."""
+        next_one = bool(self.pipeline)
         super().on_response_complete()
         if self.transport.is_closing():
             self._expect_reading()
-        elif not self.pipeline:
+            return
+        if not next_one:
             self._answering = False
             self._bounds.idle[self] = None
+            if self._refusal is not None:
+                self._refuse_in_time()
+        self._parse_on()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP with a problem, as everything else is refused."""
-        self.transport.pause_reading()
-        peer = self.client[0] if self.client else ""
-        self.loop.call_later(self._bounds.pace.delay(peer, self.loop.time()), self._refuse_no_http)
+        self._refuse(self._refusal or _MALFORMED)
 
-    def _refuse_no_http(self) -> None:
-        if self.transport.is_closing():
+    def _refuse(self, refusal: tuple[int, str, str]) -> None:
+        """Answer what there is to answer, then refuse the rest and hang up."""
+        if self._refusal is None:
+            self._refusal = refusal
+            self._inflow.hold()
+            if not self._answering:
+                self._refuse_in_time()
+
+    def _refuse_in_time(self) -> None:
+        peer = self.client[0] if self.client else ""
+        self.loop.call_later(self._bounds.pace.delay(peer, self.loop.time()), self._send_refusal)
+
+    def _send_refusal(self) -> None:
+        if self._refusal is None or self.transport.is_closing():
             return
-        body = _no_http().model_dump_json(exclude_none=True).encode()
+        status, code, title = self._refusal
+        request_id = uuid4().hex
+        _log.info("connection_refused", code=code, request_id=request_id)
+        problem = Problem(
+            type=f"{TYPE}{code}", title=title, status=status, code=code, detail=None, request_id=request_id
+        )
+        body = problem.model_dump_json(exclude_none=True).encode()
         head = (
-            f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n"
             "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

@@ -188,19 +188,18 @@ async def test_a_request_that_takes_too_long_is_given_up(
         assert await sql.fetchval("SELECT count(*) FROM chat_conversations") == 1
 
 
+async def blocked(client: httpx.AsyncClient) -> float:
+    """How often it did for more than 50 ms."""
+    name = "event_loop_blocked_seconds"
+    (family,) = (
+        family for family in text_string_to_metric_families((await client.get("/metrics")).text) if family.name == name
+    )
+    samples = {(each.name, each.labels.get("le")): each.value for each in family.samples}
+    return samples[f"{name}_count", None] - samples[f"{name}_bucket", "0.05"]
+
+
 async def test_nothing_that_a_visitor_asks_for_blocks_the_others(environment: dict[str, str], tmp_path: Path) -> None:
     """By the time that the process itself computed: a busy machine delays everybody and is nobody's fault here."""
-
-    async def blocked(client: httpx.AsyncClient) -> float:
-        """How often it did for more than 50 ms."""
-        name = "event_loop_blocked_seconds"
-        (family,) = (
-            family
-            for family in text_string_to_metric_families((await client.get("/metrics")).text)
-            if family.name == name
-        )
-        samples = {(each.name, each.labels.get("le")): each.value for each in family.samples}
-        return samples[f"{name}_count", None] - samples[f"{name}_bucket", "0.05"]
 
     async with api(environment, tmp_path / "api.log") as (_, client):
 
