@@ -46,6 +46,7 @@ from app.web.handlers import install_handlers
 from app.web.middleware import CatchMiddleware, CorsMiddleware, RequestMiddleware
 from app.web.openapi import install_openapi, operation_id
 from app.web.pacing import Pace
+from app.web.routing import DirectMiddleware
 from app.web.server import harden, running_server
 from app.web.watchdog import watch_loop
 
@@ -161,6 +162,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
         app.include_router(router)
     install_handlers(app)
     install_openapi(app)
+    app.add_middleware(DirectMiddleware, routes=app.routes)
     app.add_middleware(
         AdmissionMiddleware,
         pace=pace,
