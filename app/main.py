@@ -43,7 +43,7 @@ from app.web.client import Callers
 from app.web.drain import Drain
 from app.web.enforcement import Enforcement
 from app.web.handlers import install_handlers
-from app.web.middleware import CatchMiddleware, CorsMiddleware, RequestMiddleware
+from app.web.middleware import CatchMiddleware, CorsMiddleware, RequestMiddleware, safe_headers
 from app.web.openapi import install_openapi, operation_id
 from app.web.pacing import Pace
 from app.web.routing import DirectMiddleware
@@ -140,6 +140,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
                 harden(
                     server,
                     pace=pace,
+                    headers=safe_headers(transport_security=settings.transport_security),
                     receive_seconds=settings.receive_seconds,
                     max_connections=settings.max_connections,
                 )
@@ -169,6 +170,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
         at_once=settings.max_requests,
         receive_seconds=settings.receive_seconds,
         request_seconds=settings.request_seconds,
+        hosts=settings.hosts,
     )
     app.add_middleware(CatchMiddleware)
     if settings.allowed_origins:
@@ -176,9 +178,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
     app.add_middleware(
         RequestMiddleware,
         callers=Callers(settings.trusted_proxies, KeyRing.of(settings)),
-        pace=pace,
-        hosts=settings.hosts,
-        transport_security=settings.public_base_url.startswith("https:"),
+        transport_security=settings.transport_security,
     )
     return app
 

@@ -303,6 +303,11 @@ class Settings(BaseSettings):
         return (re.sub(r":\d*$", "", netloc), *self.allowed_hosts)
 
     @property
+    def transport_security(self) -> bool:
+        """Whether the public reaches us by TLS."""
+        return self.public_base_url.startswith("https:")
+
+    @property
     def rate_limits(self) -> dict[str, str]:
         """The value of every policy, by its name."""
         return {

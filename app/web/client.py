@@ -21,6 +21,8 @@ _IPV6_PREFIX: Final = 64
 _IPV6_SITE: Final = 48
 """What providers hand to one customer at most: 65,536 networks of the size that stands for one client."""
 _MAX_HOP: Final = 64
+_MAX_HOPS: Final = 50
+"""Of the proxies on a request's way. Whoever stands before more of them is nobody."""
 _MAX_PORT_DIGITS: Final = 5
 _UNKNOWN: Final = b"unknown"
 _SCHEMES: Final = {b"http": "http", b"https": "https"}
@@ -117,12 +119,13 @@ class Callers:
         if not values:
             return peer
         hops = b",".join(values).decode("latin-1").split(",")
-        address: Address | None = None
-        for hop in reversed(hops):
+        for number, hop in enumerate(reversed(hops), start=1):
             address = parse_hop(hop)
-            if address is None or not self._trusts(str(address)):
+            if address is None or number > _MAX_HOPS:
+                return None
+            if not self._trusts(str(address)):
                 break
-        return None if address is None else str(address)
+        return str(address)
 
     def _find_trust(self, host: str | None) -> bool:
         if self._everybody:

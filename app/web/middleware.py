@@ -1,4 +1,4 @@
-"""The outermost layers of every request: its ids, its caller, its host, the headers of every answer, the last catch.
+"""The outermost layers of every request: its ids, its caller, the headers of every answer, the last catch.
 
 Pure ASGI. `RequestMiddleware` stands outside CORS, so that a preflight has an id and our headers too; `CatchMiddleware`
 stands inside, so that a browser may read a 500.
@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,16 +27,13 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9-]{8,64}")
 _TRACEPARENT: Final = re.compile(
     rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
 )
-_ANY_HOST_PATHS: Final = ("/health/", "/metrics")
-"""Asked by address, from load balancers and supervisors that know no name."""
-_LOOPBACK: Final = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
-_HEADERS: Final = (
+SAFE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
+TRANSPORT_SECURITY: Final = (b"strict-transport-security", b"max-age=31536000")
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -44,25 +42,20 @@ class RequestMiddleware:
     """Gives each request an id, its caller and a place in the caller's trace, which logs, alerts and the answer carry.
 
     A caller's `X-Request-ID` is taken over when it is 8 to 64 letters, digits and hyphens, its `traceparent` when it is
-    valid by W3C Trace Context; else both begin here. A `Host` that is none of `hosts` is refused, except for health;
-    without `hosts` any will do. `transport_security`: browsers shall come by TLS only from now on.
+    valid by W3C Trace Context; else both begin here. `transport_security`: browsers shall come by TLS only from now on.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, callers: Callers, pace: Pace, hosts: Iterable[str] = (), transport_security: bool = False
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, callers: Callers, transport_security: bool = False) -> None:
         self._app = app
         self._callers = callers
-        self._pace = pace
-        self._hosts = frozenset(host.lower().encode() for host in hosts)
-        self._headers = (*_HEADERS, _TRANSPORT) if transport_security else _HEADERS
+        self._headers = safe_headers(transport_security=transport_security)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        host, request_id, (trace_id, traceparent) = _identify(scope)
+        request_id, (trace_id, traceparent) = _identify(scope["headers"])
         structlog.contextvars.clear_contextvars()
         client = self._callers.identify(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id, client=client.hashed)
@@ -75,16 +68,7 @@ class RequestMiddleware:
                 message["headers"] = [*given, *ids, *(pair for pair in self._headers if pair[0] not in names)]
             await send(message)
 
-        if self._hosts and not self._knows(host) and not scope["path"].startswith(_ANY_HOST_PATHS):
-            refused = problem_response(400, code="host-unknown", title="This service is not reached by that host name.")
-            await self._pace.wait(scope)
-            await refused(scope, receive, send_with_headers)
-        else:
-            await self._app(scope, receive, send_with_headers)
-
-    def _knows(self, host: bytes) -> bool:
-        name = host.lower().rpartition(b":")[0] if re.search(rb":\d*$", host) else host.lower()
-        return name in self._hosts or name in _LOOPBACK
+        await self._app(scope, receive, send_with_headers)
 
 
 class CorsMiddleware(CORSMiddleware):
@@ -134,7 +118,7 @@ class CorsMiddleware(CORSMiddleware):
 
 
 class CatchMiddleware:
-    """Turns what nobody caught into a 500."""
+    """Turns what nobody caught into a 500. A client that has gone is answered nothing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -153,6 +137,8 @@ class CatchMiddleware:
 
         try:
             await self._app(scope, receive, send_and_remember)
+        except ClientDisconnect:
+            _log.debug("client_gone")
         except Exception:
             _log.exception("request_failed", method=scope["method"])
             if answered:
@@ -160,19 +146,22 @@ class CatchMiddleware:
             await internal_error()(scope, receive, send)
 
 
-def _identify(scope: Scope) -> tuple[bytes, str, tuple[str, bytes]]:
-    """Host, request id, and trace id with the `traceparent` of our part in it."""
-    host, request_id = b"", None
+def safe_headers(*, transport_security: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of every answer that says nothing else."""
+    return (*SAFE_HEADERS, TRANSPORT_SECURITY) if transport_security else SAFE_HEADERS
+
+
+def _identify(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, tuple[str, bytes]]:
+    """Request id, and trace id with the `traceparent` of our part in it."""
+    request_id = None
     parents: list[bytes] = []
-    for name, value in scope["headers"]:
-        if name == b"host":
-            host = value
-        elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             request_id = value.decode()
         elif name == b"traceparent":
             parents.append(value)
     fresh = os.urandom(40).hex()
-    return host, request_id or fresh[:32], _trace(parents, trace_id=fresh[32:64], span_id=fresh[64:])
+    return request_id or fresh[:32], _trace(parents, trace_id=fresh[32:64], span_id=fresh[64:])
 
 
 def _trace(parents: list[bytes], *, trace_id: str, span_id: str) -> tuple[str, bytes]:

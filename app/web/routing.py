@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.types import Message as Event
 
 from app.core.errors import AppError
+from app.web.bodies import replay
 from app.web.json_body import decode
 
 Solve = Callable[[Request, Any], Awaitable[dict[str, Any] | None]]
@@ -99,23 +99,9 @@ class DirectMiddleware:
         except tuple(handlers) as error:
             response = await next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)(request, error)
         if response is None:
-            await self._app(scope, _again(await request.body(), receive), send)
+            await self._app(scope, replay(await request.body(), receive), send)
         else:
             await response(scope, receive, send)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """A body that was read, to be read by somebody else."""
-    unread = True
-
-    async def receive_again() -> Event:
-        nonlocal unread
-        if unread:
-            unread = False
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return receive_again
 
 
 async def _read(request: Request) -> Any:

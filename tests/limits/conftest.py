@@ -23,6 +23,12 @@ SMALL = {
 }
 """Redis is waited for as long as a busy machine may take: a check that comes late is counted elsewhere."""
 BEHIND_A_PROXY = {"TRUSTED_PROXIES": "127.0.0.0/8"}
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "SECRET_KEY": "s" * 40,
+    "ADMIN_API_KEY": "a" * 40,
+    "PUBLIC_BASE_URL": "https://api.example.com",
+}
 
 
 @pytest.fixture

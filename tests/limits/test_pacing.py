@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.web.pacing import AT_ONCE, LONGEST_SECONDS, MAX_CLIENTS, PER_SECOND, Pace
-from tests.limits.conftest import BEHIND_A_PROXY, SMALL, from_address, sample
+from tests.limits.conftest import BEHIND_A_PROXY, PRODUCTION, SMALL, from_address, sample
 from tests.limits.test_overload import connection
 from tests.processes import api, eventually
 
@@ -19,12 +19,6 @@ BATCH = 50
 SECONDS = 3.0
 FLOODER = from_address("8.8.8.8")
 ORIGIN = "https://www.example.com"
-PRODUCTION = {
-    "ENVIRONMENT": "production",
-    "SECRET_KEY": "s" * 40,
-    "ADMIN_API_KEY": "a" * 40,
-    "PUBLIC_BASE_URL": "https://api.example.com",
-}
 
 
 def request(method: str, path: str, **headers: str) -> bytes:

@@ -15,7 +15,6 @@ from app.core.settings import Settings
 from app.web.client import Callers
 from app.web.handlers import install_handlers
 from app.web.middleware import CatchMiddleware, RequestMiddleware
-from app.web.pacing import Pace
 
 ERRORS: dict[str, Exception] = {
     "unique": asyncpg.UniqueViolationError("a value that somebody wrote"),
@@ -33,7 +32,7 @@ async def errors() -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     install_handlers(app)
     app.add_middleware(CatchMiddleware)
-    app.add_middleware(RequestMiddleware, callers=Callers([], KeyRing.of(Settings())), pace=Pace())
+    app.add_middleware(RequestMiddleware, callers=Callers([], KeyRing.of(Settings())))
 
     @app.get("/{error}")
     async def fail(error: str) -> None:
