@@ -16,6 +16,8 @@ from app.engine.types import PackageId, Purpose
 
 MAX_ACTS = 3
 _GUARDS = frozenset(get_args(Guard))
+_PURPOSES = get_args(Purpose)
+_WISHES = get_args(Wish)
 REPEATS = frozenset({"repeat_topic", "repeat_answer", "repeat_for_all"})
 """Acts that say again what another act said: no topic by themselves."""
 _THRESHOLD = 0.95
@@ -149,13 +151,12 @@ class State:
     @classmethod
     def load(cls, memory: Mapping[str, Any], packages: Container[PackageId]) -> "State":
         """State from an earlier answer's memory; what is missing, malformed or no package today is as if it had never been."""
-        purposes = get_args(Purpose)
         listed, wanted = memory.get("listed"), memory.get("purposes")
         previous = memory.get("previous")
         recommended, misses, language = memory.get("recommended"), memory.get("misses"), memory.get("language")
         return cls(
             asked=_text(memory.get("asked")),
-            purposes=tuple(p for p in wanted if p in purposes) if isinstance(wanted, list) else (),
+            purposes=tuple(p for p in wanted if p in _PURPOSES) if isinstance(wanted, list) else (),
             topic=_text(memory.get("topic")),
             listed=tuple(p for p in listed if isinstance(p, str) and p in packages) if isinstance(listed, list) else (),
             recommended=recommended if isinstance(recommended, str) and recommended in packages else None,
@@ -163,7 +164,7 @@ class State:
             language=language if language in ("pl", "en") else None,
             misses=misses if isinstance(misses, int) and not isinstance(misses, bool) and 0 <= misses < 100 else 0,
             previous=previous if isinstance(previous, str) and previous in packages else None,
-            wish=cast("Wish", memory["wish"]) if memory.get("wish") in get_args(Wish) else None,
+            wish=cast("Wish", memory["wish"]) if memory.get("wish") in _WISHES else None,
         )
 
     def unasked(self) -> "State":

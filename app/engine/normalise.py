@@ -47,7 +47,7 @@ _ENDING = 2
 """A slip in so many last letters is an ending, which no cue looks at."""
 _MIN_CORRECTED = 5
 """Shorter words have too many neighbours to be corrected safely."""
-_KEPT_CORRECTIONS = 4096
+_KNOWN_WORDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,12 @@ class Corrector:
             if len(word) >= _MIN_CORRECTED:
                 for key in _deletions(word):
                     self._near.setdefault(key, word)
-        self._meant = lru_cache(maxsize=_KEPT_CORRECTIONS)(self._find_meant)
-
-    def __call__(self, word: str) -> str:
+        self.meant = lru_cache(maxsize=_KNOWN_WORDS)(self._find_meant)
         """The vocabulary word one slip away that starts with the same letter, or the word itself."""
-        return self._meant(word)
 
     def _find_meant(self, word: str) -> str:
+        if word == "+":
+            return "plus"
         if len(word) < _MIN_CORRECTED or len(word) > 20 or word in self._known or not word.isalpha():
             return word
         if any(word[:length] in self._stems for length in self._stem_lengths):
@@ -185,7 +184,10 @@ def clean(text: str) -> str:
     return " ".join(text.split())
 
 
-def read(raw: str, corrector: Corrector | None = None) -> Text:
+_KNOWS_NOTHING = Corrector(())
+
+
+def read(raw: str, corrector: Corrector = _KNOWS_NOTHING) -> Text:
     """Read a message once for the whole turn. Never raises; work is linear in the length."""
     cleaned = clean(raw)
     folded = fold(cleaned)
@@ -198,7 +200,7 @@ def read(raw: str, corrector: Corrector | None = None) -> Text:
         typed.extend(written)
         written = written[: MAX_WORDS - len(words)]
         if written:
-            meant = [_word(word, corrector) for word in written]
+            meant = list(map(corrector.meant, written))
             words.extend(meant)
             if meant != written:
                 slips.extend(_slips(part, start, meant))
@@ -222,12 +224,6 @@ def _commas(part: str, words: int) -> frozenset[int]:
         for index, (before, word) in enumerate(pairwise(islice(_WORD.finditer(part), words)), 1)
         if (gap := part[before.end() : word.start()]) != "," and ("," in gap or " - " in gap)
     )
-
-
-def _word(word: str, corrector: Corrector | None) -> str:
-    if word == "+":
-        return "plus"
-    return corrector(word) if corrector is not None else word
 
 
 def mend(text: str, slips: Iterable[tuple[int, int, str]]) -> str:

@@ -87,7 +87,7 @@ class SlotReader:
             "property_type": kind,
         }
         update = {field: value for field, value in said.items() if value is not None}
-        slots = replace(before, **update)  # type: ignore[arg-type]
+        slots = replace(before, **update) if update else before  # type: ignore[arg-type]
         if "package" not in update and before.package in named.turned_down:
             slots = replace(slots, package=None)
         return Found(
