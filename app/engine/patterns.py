@@ -1,22 +1,22 @@
 """Regular expressions that are not tried on a text without a word they need: of most, a message has none."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
+from itertools import chain
 from re import _parser  # type: ignore[attr-defined]  # the tree that `re` itself compiles: nothing here reads expressions
 from typing import Any, TypeAlias
 
 Signs: TypeAlias = frozenset[str]
-"""How the words of a text begin, in `_SHORTEST` and in `_LONGEST` letters, whether it has digits, three in a row, and its `_MARKS`."""
+"""How the words of a text begin, in `_SHORTEST` and in `_LONGEST` letters, its `_MARKS`, and a row of zeros for every
+number of digits up to the one that it has."""
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _SHORTEST = 3
 _LONGEST = 4
 _DIGIT = "0"
-_DIGITS = "000"
+_MOST_DIGITS = 9
 _MARKS = ("@", "{")
-_TELLING = dict.fromkeys(_MARKS, 5) | {_DIGITS: 4, _DIGIT: 2}
-"""How much these tell, in letters."""
 _MANY = 6
 """A class of more characters is not spelled out."""
 _KNOWN_WORDS = 8192
@@ -26,17 +26,19 @@ _NO_LETTER = frozenset(["CATEGORY_SPACE", "CATEGORY_NOT_WORD", "CATEGORY_DIGIT"]
 
 
 @lru_cache(maxsize=_KNOWN_WORDS)
-def _signs_of(word: str) -> Signs:
-    if word.isdecimal():
-        return Signs([_DIGIT]) if len(word) < len(_DIGITS) else Signs([_DIGIT, _DIGITS])
-    return Signs([word[:_SHORTEST], word[:_LONGEST]])
+def _signs_of(word: str) -> tuple[str, ...]:
+    return (_DIGIT,) if word.isdecimal() else (word[:_SHORTEST], word[:_LONGEST])
 
 
-def signs(text: str, words: Iterable[str] | None = None) -> Signs:
+def signs(text: str, words: Collection[str] | None = None) -> Signs:
     """The signs of a folded text; `words`, where they are at hand, are all its runs of letters and of digits."""
-    found = Signs().union(*map(_signs_of, _WORD.findall(text) if words is None else words))
-    marks = [mark for mark in _MARKS if mark in text]
-    return found.union(marks) if marks else found
+    words = _WORD.findall(text) if words is None else words
+    found = Signs(chain.from_iterable(map(_signs_of, words)))
+    more = [mark for mark in _MARKS if mark in text]
+    if _DIGIT in found:
+        digits = sum(len(word) for word in words if word.isdecimal())
+        more.extend(_DIGIT * some for some in range(2, min(digits, _MOST_DIGITS) + 1))
+    return found.union(more) if more else found
 
 
 class Pattern:
@@ -60,7 +62,9 @@ class Pattern:
 
     def search(self, text: str, signs: Signs) -> re.Match[str] | None:
         """As `re.Pattern.search`."""
-        return self._search(text) if self.may_match(signs) else None
+        if self._needs is not None and self._needs.isdisjoint(signs):
+            return None
+        return self._search(text)
 
     def finditer(self, text: str, signs: Signs) -> Iterator[re.Match[str]]:
         """As `re.Pattern.finditer`."""
@@ -79,7 +83,8 @@ def needs(source: str) -> Signs | None:
 
 def _needed(items: list[Any], follow: list[Any], *, begins: bool) -> Signs | None:
     """The most telling signs that a sequence needs, which `follow` follows; `begins`: a letter here begins a word."""
-    found: list[Signs] = []
+    digits = _digits(items)
+    found: list[Signs] = [Signs([_DIGIT * min(digits, _MOST_DIGITS)])] if digits else []
     for index, item in enumerate(items):
         after = items[index + 1 :] + follow
         wanted = _inside(item, after, begins=begins) or (_beginnings([item, *after]) if begins else None)
@@ -89,7 +94,8 @@ def _needed(items: list[Any], follow: list[Any], *, begins: bool) -> Signs | Non
 
 
 def _worth(signs: Signs) -> tuple[int, int]:
-    return min(_TELLING.get(sign, len(sign)) for sign in signs), -len(signs)
+    """How few texts have one of the signs, in letters of a word: a mark is rare, and a digit is not."""
+    return min(5 if sign in _MARKS else len(sign) // (2 if sign[0] == _DIGIT else 1) for sign in signs), -len(signs)
 
 
 def _all_of(parts: Iterable[Signs | None]) -> Signs | None:
@@ -106,21 +112,27 @@ def _inside(item: Any, follow: list[Any], *, begins: bool) -> Signs | None:
     if name == "BRANCH":
         return _all_of(_needed([*branch], follow, begins=begins) for branch in value[1])
     if name in _REPEATS and value[0] > 0:
-        wanted = _needed([*value[2]], [_ANYTHING], begins=begins)
-        return (
-            Signs([_DIGITS])
-            if wanted == Signs([_DIGIT]) and value[0] >= len(_DIGITS) and len(value[2]) == 1
-            else wanted
-        )
+        return _needed([*value[2]], [_ANYTHING], begins=begins)
     if name == "LITERAL" and chr(value) in _MARKS:
         return Signs([chr(value)])
-    if (name == "LITERAL" and chr(value).isdecimal()) or (name == "IN" and _are_digits(value)):
-        return Signs([_DIGIT])
     return None
 
 
-def _are_digits(members: list[Any]) -> bool:
-    return all(str(member) == "CATEGORY_DIGIT" for _, member in members)
+def _digits(items: Iterable[Any]) -> int:
+    """How many digits a match of the sequence has at least."""
+    return sum(_digits_in(str(name), value) for name, value in items)
+
+
+def _digits_in(name: str, value: Any) -> int:
+    if name == "LITERAL":
+        return int(chr(value).isdecimal())
+    if name == "IN":
+        return int(all(str(member) == "CATEGORY_DIGIT" for _, member in value))
+    if name == "SUBPATTERN":
+        return _digits(value[3])
+    if name == "BRANCH":
+        return min(map(_digits, value[1]))
+    return int(value[0]) * _digits(value[2]) if name in _REPEATS else 0
 
 
 def _beginnings(items: list[Any], begun: str = "") -> Signs | None:

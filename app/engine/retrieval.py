@@ -196,9 +196,11 @@ class Retriever:
                     dots[index] += weights[stem] * unit[stem]
         best: dict[int, float] = {}
         for index, dot in dots.items():
-            entry = self._examples[index][0]
-            best[entry] = max(best.get(entry, 0.0), dot / norm)
-        return {entry: likeness for entry, likeness in best.items() if likeness >= _MIN_LIKENESS}
+            likeness = dot / norm
+            if likeness >= _MIN_LIKENESS:
+                entry = self._examples[index][0]
+                best[entry] = max(best.get(entry, 0.0), likeness)
+        return best
 
     def _bag(self, words: Iterable[str]) -> frozenset[str]:
         every = [word for word in words if not word.isdigit()]

@@ -28,10 +28,11 @@ class CityIndex:
     def find_all(self, words: tuple[str, ...]) -> list[City]:
         """The towns named in folded words, in order, longest form first; negated ones are left out."""
         found: list[City] = []
-        if self.first_words.isdisjoint(words):
-            return found
         position = 0
         while position < len(words):
+            if words[position] not in self.first_words:
+                position += 1
+                continue
             for length in range(min(_MAX_WORDS, len(words) - position), 0, -1):
                 city = self.forms.get(" ".join(words[position : position + length]))
                 if city is not None:

@@ -86,7 +86,7 @@ _POINTS = "ten"
 _SCALE = r"tys(?:iac\w*|iec\w*|ie|i|\.|(?!\w))|tysiak\w*|thousand|grand|k|kol|kola|kolo|kafl\w*|klock\w*|mln\.?|mio|milion\w*|million|bank\w*|banie|bani"
 _ONE_WORD = "|".join(sorted((*_WORDS, *_HALVES, *_TIMES, "hundred"), key=len, reverse=True))
 _NUMBER = Pattern(
-    r"(?<![\w@])(?<!\d[.,/])(?:(?P<group>\d{1,3}(?:[ .,']\d{3})+)(?!\d)(?P<cents>,\d{1,2}(?!\d))?|(?P<plain>\d{1,12}(?:[.,]\d{1,3})?)(?!\d))"
+    r"(?=\d)(?<![\w@])(?<!\d[.,/])(?:(?P<group>\d{1,3}(?:[ .,']\d{3})+)(?!\d)(?P<cents>,\d{1,2}(?!\d))?|(?P<plain>\d{1,12}(?:[.,]\d{1,3})?)(?!\d))"
     rf"|\b(?P<words>(?:{_ONE_WORD})(?:[ -](?:and |i )?(?:{_ONE_WORD})){{0,5}})\b"
     r"|\b(?P<alone>milion|million|tysiac)\b(?! (?:pytan|razy|rzecz))"
 )
