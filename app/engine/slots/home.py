@@ -92,9 +92,6 @@ class Home:
     """An amount is said to be what something costs."""
 
 
-_UNSAID = Home()
-
-
 @dataclass(frozen=True, slots=True)
 class Hints:
     """What the conversation expects a bare number to be, and the areas we quote."""
@@ -113,8 +110,6 @@ class Hints:
 
 def read(folded: str, quantities: list[Quantity], hints: Hints) -> Home:
     """Area and budget of a message; the last one said wins, rooms and turned-down numbers do not count."""
-    if not quantities:
-        return _UNSAID
     areas: list[Decimal] = []
     rooms = False
     odd: Decimal | None = None

@@ -16,6 +16,7 @@ from app.engine.slots.quantities import mask, scan
 from app.engine.types import PackageId, Slots
 
 _PRICE_QUESTIONS = frozenset([None, "area_m2", "package", "budget_pln"])
+_NO_HOME = home.Home()
 _OPENING_NO = re.compile(r"(?:(?:a|o|oj|no|ups) )?(?:nie|no)(?: nie)?[,.!] (?=\w)")
 """A "no" with a pause after it turns down what was said before, not what follows."""
 
@@ -53,18 +54,11 @@ class SlotReader:
         """The slots after this message; `bare_area` lets a number alone be an area, None forbids it. `asked` is the slot the last reply asked for, `listed` the list it showed."""
         reach = contact.find(text.folded, text.clean, text.signs)
         masked = mask(text.folded, list(reach.spans))
-        hints = home.Hints(
-            "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
-            bare_area or (bare_area is not None and before.area_m2 is None) or asked in {"area_m2", "package"},
-            *self._limits,
-            names=self.packages.names,
-            known=before.area_m2,
-            bare_is_budget=before.area_m2 is not None and before.budget_pln is None and asked in _PRICE_QUESTIONS,
-        )
         if text.slips:
             masked = mend(masked, text.slips)
         signs = patterns.signs(masked) if reach.spans else text.signs
-        measured = home.read(masked, scan(masked, signs), hints)
+        quantities = scan(masked, signs)
+        measured = home.read(masked, quantities, self._hints(before, asked, bare_area)) if quantities else _NO_HOME
         opening = _OPENING_NO.match(text.folded)
         skipped = 0 if opening is None else len(opening.group().split())
         joined = text.joined if opening is None else f" {' '.join(text.words[skipped:])} "
@@ -99,6 +93,16 @@ class SlotReader:
             reach.bad_phone,
             reach.bad_email,
             ordinal is not None,
+        )
+
+    def _hints(self, before: Slots, asked: str | None, bare_area: bool | None) -> home.Hints:
+        return home.Hints(
+            "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
+            bare_area or (bare_area is not None and before.area_m2 is None) or asked in {"area_m2", "package"},
+            *self._limits,
+            names=self.packages.names,
+            known=before.area_m2,
+            bare_is_budget=before.area_m2 is not None and before.budget_pln is None and asked in _PRICE_QUESTIONS,
         )
 
     def _package(
