@@ -9,12 +9,15 @@ from app.engine import ellipsis, language
 from app.engine.guards import Guard
 from app.engine.knowledge import Entry, Wish
 from app.engine.normalise import Sentence, Text, word_set
+from app.engine.patterns import Pattern
 from app.engine.retrieval import Hit, Retriever
 from app.engine.slots.reader import Found
 from app.engine.types import PackageId, Purpose
 
 MAX_ACTS = 3
 _GUARDS = frozenset(get_args(Guard))
+_PURPOSES = get_args(Purpose)
+_WISHES = get_args(Wish)
 REPEATS = frozenset({"repeat_topic", "repeat_answer", "repeat_for_all"})
 """Acts that say again what another act said: no topic by themselves."""
 _THRESHOLD = 0.95
@@ -77,23 +80,23 @@ _ACK = word_set(
     "ok okej okay oki dobra dobrze super fajnie spoko jasne rozumiem aha mhm hmm hm no tak nie yes sure great cool "
     "fine nice alright yep nope git swietnie ekstra świetnie pewnie wow haha xd lol"
 )
-_YES = re.compile(
+_YES = Pattern(
     r"^ (?:no |a )?(?:tak|jasne|pewnie|oczywiscie|chetnie|poprosze|prosze|dawaj|ok|okej|dobrze|dobra|yes|sure|please|yeah|yep|of course|go ahead)\b"
 )
 _NOT_LATIN = re.compile(r"[\u0370-\u05ff\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff]{3}")
-_HOW_MUCH = re.compile(
+_HOW_MUCH = Pattern(
     r"^(?: (?:a|no|i|to|wiec|ok|and|so|then|za))* (?:ile|how much)(?: (?:to|za|razem|wyjdzie|in total|wychodzi))* $"
 )
-_WHICH = re.compile(
+_WHICH = Pattern(
     r"^(?: (?:no|to|a|wiec|i|so|and|then))* (?:(?:ktory|jaki|which|what) (?:pakiet|wariant|package|one)|co(?: to| z tego)? (?:bedzie|wyjdzie|dostane))(?: (?:wiec|to|then|za to))* $"
 )
-_UNSURE = re.compile(
+_UNSURE = Pattern(
     r" (?:nie wiem|nie jestem pew\w*|nie mam pojecia|trudno powiedziec|zastanaw\w*|jeszcze nie wiem|i don t know|not sure|no idea|dont know|niewiem) "
 )
 _REPEATABLE = frozenset(
     {"quote", "take_package", "lead_time", "package_details", "cheapest_package", "recommend_package"}
 )
-_RENTAL = re.compile(
+_RENTAL = Pattern(
     r" (?:wynaj\w*(?! (?:kontener|sprzet|rusztow|aut))|najem|najmu|inwestyc\w*|flip\w*|airbnb|rental|rent|tenants?|investment|let|letting|lokator\w*) "
 )
 _CARRIED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -119,7 +122,7 @@ _EXTRAS = frozenset(
 )
 STEPS = frozenset({"next_package", "discount"})
 """Acts after which the package one step away is the one talked about."""
-_WOW = re.compile(
+_WOW = Pattern(
     r" (?:wow|luksus\w*|ekskluzyw\w*|efektown\w*|prestiz\w*|wysok\w* standard\w*|luxur\w*|high end|top|najwyzsz\w*) "
 )
 
@@ -148,13 +151,12 @@ class State:
     @classmethod
     def load(cls, memory: Mapping[str, Any], packages: Container[PackageId]) -> "State":
         """State from an earlier answer's memory; what is missing, malformed or no package today is as if it had never been."""
-        purposes = get_args(Purpose)
         listed, wanted = memory.get("listed"), memory.get("purposes")
         previous = memory.get("previous")
         recommended, misses, language = memory.get("recommended"), memory.get("misses"), memory.get("language")
         return cls(
             asked=_text(memory.get("asked")),
-            purposes=tuple(p for p in wanted if p in purposes) if isinstance(wanted, list) else (),
+            purposes=tuple(p for p in wanted if p in _PURPOSES) if isinstance(wanted, list) else (),
             topic=_text(memory.get("topic")),
             listed=tuple(p for p in listed if isinstance(p, str) and p in packages) if isinstance(listed, list) else (),
             recommended=recommended if isinstance(recommended, str) and recommended in packages else None,
@@ -162,7 +164,7 @@ class State:
             language=language if language in ("pl", "en") else None,
             misses=misses if isinstance(misses, int) and not isinstance(misses, bool) and 0 <= misses < 100 else 0,
             previous=previous if isinstance(previous, str) and previous in packages else None,
-            wish=cast("Wish", memory["wish"]) if memory.get("wish") in get_args(Wish) else None,
+            wish=cast("Wish", memory["wish"]) if memory.get("wish") in _WISHES else None,
         )
 
     def unasked(self) -> "State":
@@ -463,7 +465,7 @@ def _about_package(text: Text, found: Found, state: State) -> Act:
 
 def _small(text: Text, found: Found, state: State) -> list[Act]:
     """Messages that neither ask nor tell: acceptance of an offer, acknowledgement, doubt, noise."""
-    if _UNSURE.search(text.joined):
+    if _UNSURE.search(text.joined, text.signs):
         return [Act("unsure")]
     if state.topic == "booking" and ellipsis.is_hour(text):
         return [Act("booking")]
@@ -471,11 +473,11 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
         return [Act("repeat_for_all")]
     if state.subject is not None and ellipsis.is_also(text):
         return [Act("repeat_answer")]
-    if _HOW_MUCH.match(text.joined):
+    if _HOW_MUCH.search(text.joined, text.signs):
         return [Act("quote")]
-    if _WHICH.match(text.joined):
+    if _WHICH.search(text.joined, text.signs):
         return [Act("recommend_package")]
-    if state.offer is not None and _YES.match(text.joined) and len(text.words) <= 4:
+    if state.offer is not None and _YES.search(text.joined, text.signs) and len(text.words) <= 4:
         return [Act(state.offer)]
     if "property_type" in found.changed:
         return [Act("enquiry")]
@@ -488,6 +490,6 @@ def _small(text: Text, found: Found, state: State) -> list[Act]:
 
 def wish(text: Text) -> Wish | None:
     """What a visitor without a budget looks for: "rental", "wow" or nothing in particular."""
-    if _RENTAL.search(text.joined):
+    if _RENTAL.search(text.joined, text.signs):
         return "rental"
-    return "wow" if _WOW.search(text.joined) else None
+    return "wow" if _WOW.search(text.joined, text.signs) else None

@@ -60,6 +60,8 @@ class AreaError(ValueError):
     """An area that the firm does not quote. The message names the limits."""
 
 
+_NO_TOPICS = dialog.REPEATS | {"ack", "unsure", "greeting", "thanks", "hello_name", "contact"}
+"""Acts that leave the topic as it was."""
 _LONG_PLACE = 7
 """Towns with shorter names are too near to other words for their slips to be undone."""
 
@@ -325,11 +327,7 @@ def _remember(
     asks = next((part.asks for part in reversed(parts) if part.asks is not None), None)
     shown = next((part.listed for part in parts if part.listed), ())
     topic = next(
-        (
-            act.id
-            for act in listed
-            if act.id not in dialog.REPEATS | {"ack", "unsure", "greeting", "thanks", "hello_name", "contact"}
-        ),
+        (act.id for act in listed if act.id not in _NO_TOPICS),
         None,
     )
     return State(

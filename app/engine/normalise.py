@@ -2,9 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
+from itertools import islice, pairwise
+
+from app.engine import patterns
 
 MAX_CHARS = 2000
 """Longer text is cut: compatibility normalisation can make a short message many times longer."""
@@ -15,7 +18,8 @@ MAX_WORDS = 320
 _SPACE = re.compile(r"[^\S\n]+")
 _NEWLINES = re.compile(r"\s*\n\s*")
 _WORD = re.compile(r"[^\W\d_]+|\d+|\+|%")
-_BREAK = re.compile(r"[.!?;:\n…]+(?=\s|$)|\n|[!?;]+")
+_BREAK = re.compile(r"[.!?;:\n…](?:[.!?;:\n…]*(?=\s|$)|(?<=\n)|(?<=[!?;])[!?;]*)")
+"""Signs before a space or at the end, a new line, or signs that are in no number and no address."""
 _SPECIAL = {
     "ł": "l",
     "Ł": "l",
@@ -43,6 +47,7 @@ _ENDING = 2
 """A slip in so many last letters is an ending, which no cue looks at."""
 _MIN_CORRECTED = 5
 """Shorter words have too many neighbours to be corrected safely."""
+_KNOWN_WORDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Text:
     words: tuple[str, ...]
     joined: str
     sentences: tuple[Sentence, ...]
+    signs: patterns.Signs
+    """What `folded` and `joined` have of what patterns need."""
     slips: tuple[tuple[int, int, str], ...] = ()
     """Words of `folded` that were typed wrong: where they stand, and what was meant."""
 
@@ -94,9 +101,12 @@ class Corrector:
             if len(word) >= _MIN_CORRECTED:
                 for key in _deletions(word):
                     self._near.setdefault(key, word)
-
-    def __call__(self, word: str) -> str:
+        self.meant = lru_cache(maxsize=_KNOWN_WORDS)(self._find_meant)
         """The vocabulary word one slip away that starts with the same letter, or the word itself."""
+
+    def _find_meant(self, word: str) -> str:
+        if word == "+":
+            return "plus"
         if len(word) < _MIN_CORRECTED or len(word) > 20 or word in self._known or not word.isalpha():
             return word
         if any(word[:length] in self._stems for length in self._stem_lengths):
@@ -170,47 +180,50 @@ def clean(text: str) -> str:
     if not text.isprintable():
         text = "".join(c for c in text if c.isascii() or unicodedata.category(c) not in {"Cf", "Cs", "Co", "Cn"})
         text = "".join(c if c >= " " or c == "\n" else " " for c in text)
-    return _NEWLINES.sub("\n", _SPACE.sub(" ", text)).strip()
+        return _NEWLINES.sub("\n", _SPACE.sub(" ", text)).strip()
+    return " ".join(text.split())
 
 
-def read(raw: str, corrector: Corrector | None = None) -> Text:
+_KNOWS_NOTHING = Corrector(())
+
+
+def read(raw: str, corrector: Corrector = _KNOWS_NOTHING) -> Text:
     """Read a message once for the whole turn. Never raises; work is linear in the length."""
     cleaned = clean(raw)
     folded = fold(cleaned)
     sentences: list[Sentence] = []
+    typed: list[str] = []
     words: list[str] = []
     slips: list[tuple[int, int, str]] = []
     for start, part, question in _split(folded):
-        left = MAX_WORDS - len(words)
-        if left <= 0:
-            break
-        matches = list(islice(_WORD.finditer(part), left))
-        if matches:
-            found = [_word(match.group(), corrector) for match in matches]
-            words.extend(found)
-            slips.extend(
-                (start + match.start(), start + match.end(), word)
-                for match, word in zip(matches, found, strict=True)
-                if word != match.group() and match.group() != "+"
-            )
-            commas = _commas(part, matches) if "," in part or " - " in part else frozenset()
-            sentences.append(Sentence(tuple(found), question, commas))
-    return Text(cleaned, folded, tuple(words), f" {' '.join(words)} ", tuple(sentences), tuple(slips))
+        written = _WORD.findall(part)
+        typed.extend(written)
+        written = written[: MAX_WORDS - len(words)]
+        if written:
+            meant = list(map(corrector.meant, written))
+            words.extend(meant)
+            if meant != written:
+                slips.extend(_slips(part, start, meant))
+            commas = _commas(part, len(meant)) if "," in part or " - " in part else frozenset()
+            sentences.append(Sentence(tuple(meant), question, commas))
+    signs = patterns.signs(folded, typed if words == typed else typed + words)
+    return Text(cleaned, folded, tuple(words), f" {' '.join(words)} ", tuple(sentences), signs, tuple(slips))
 
 
-def _commas(part: str, matches: list[re.Match[str]]) -> frozenset[int]:
-    """Words that follow a comma or a dash; not the one inside a decimal number."""
+def _slips(part: str, start: int, meant: list[str]) -> Iterator[tuple[int, int, str]]:
+    """The words of a part of the text, beginning at `start`, that are not those meant."""
+    for match, word in zip(_WORD.finditer(part), meant, strict=False):
+        if word != match.group() and match.group() != "+":
+            yield start + match.start(), start + match.end(), word
+
+
+def _commas(part: str, words: int) -> frozenset[int]:
+    """Of so many first words, those that follow a comma or a dash; not the one inside a decimal number."""
     return frozenset(
         index
-        for index in range(1, len(matches))
-        if (gap := part[matches[index - 1].end() : matches[index].start()]) != "," and ("," in gap or " - " in gap)
+        for index, (before, word) in enumerate(pairwise(islice(_WORD.finditer(part), words)), 1)
+        if (gap := part[before.end() : word.start()]) != "," and ("," in gap or " - " in gap)
     )
-
-
-def _word(word: str, corrector: Corrector | None) -> str:
-    if word == "+":
-        return "plus"
-    return corrector(word) if corrector is not None else word
 
 
 def mend(text: str, slips: Iterable[tuple[int, int, str]]) -> str:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.engine.knowledge import Entry
 from app.engine.normalise import fold, word_set
@@ -13,6 +14,8 @@ _WORD = re.compile(r"[^\W\d_]+|\d+|\+|%")
 _STEM = 5
 _MIN_LIKENESS = 0.5
 """Below this, likeness to an example says nothing."""
+_ROUNDING = 1e-9
+_KNOWN_WORDS = 4096
 _LIKENESS_WEIGHT = 1.1
 _EXTRA_STEM = 0.6
 _WHOLE = 2
@@ -65,6 +68,7 @@ class Retriever:
         for stem in sorted(self._stems, key=len):
             begin = stem[: _WHOLE + 1]
             self._lengths[begin] = tuple(dict.fromkeys((*self._lengths.get(begin, ()), len(stem))))
+        self._stems_of = lru_cache(maxsize=_KNOWN_WORDS)(self._find_stems_of)
         self._examples: list[tuple[int, dict[str, float]]] = []
         self._weights: dict[str, float] = {}
         self._postings: dict[str, list[tuple[int, float]]] = {}
@@ -129,14 +133,15 @@ class Retriever:
             vector = {stem: self._weights[stem] for stem in bag}
             norm = math.sqrt(sum(weight * weight for weight in vector.values())) or 1.0
             index = len(self._examples)
-            self._examples.append((number, vector))
-            for stem, weight in vector.items():
-                self._postings.setdefault(stem, []).append((index, weight / norm))
+            unit = {stem: weight / norm for stem, weight in vector.items()}
+            self._examples.append((number, unit))
+            for stem, weight in unit.items():
+                self._postings.setdefault(stem, []).append((index, weight))
 
     def search(self, words: tuple[str, ...]) -> list[Hit]:
         """Entries for one sentence of folded words, strongest first."""
         scores: dict[int, float] = {}
-        present = self._present(words)
+        present = frozenset[int]().union(*map(self._stems_of, words))
         for stem in present:
             for cue in self._cues_by_stem.get(stem, ()):
                 if cue.strength > scores.get(cue.entry, 0.0) and cue.forbidden.isdisjoint(present):
@@ -150,16 +155,14 @@ class Retriever:
         ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
         return [Hit(self._entries[entry], score) for entry, score in ranked]
 
-    def _present(self, words: tuple[str, ...]) -> set[int]:
-        present: set[int] = set()
-        for word in {_SAME.get(word, word) for word in words}:
-            exact = self._exact.get(word)
-            known = self._beginnings(word)
-            present.update(known if exact is None else (*known, exact))
-            if not known and exact is None and len(word) >= _LONG:
-                prefix = _PREFIX.match(word)
-                present.update(() if prefix is None else self._beginnings(word[prefix.end() :]))
-        return present
+    def _find_stems_of(self, word: str) -> frozenset[int]:
+        word = _SAME.get(word, word)
+        exact = self._exact.get(word)
+        known = self._beginnings(word)
+        if exact is not None:
+            return frozenset([*known, exact])
+        prefix = _PREFIX.match(word) if not known and len(word) >= _LONG else None
+        return frozenset(known if prefix is None else self._beginnings(word[prefix.end() :]))
 
     def _beginnings(self, word: str) -> list[int]:
         """The stems that a word begins with."""
@@ -180,17 +183,41 @@ class Retriever:
         norm = math.sqrt(sum(weight * weight for weight in weights.values()))
         if not norm:
             return {}
+        telling, slight = _parted(weights, (_MIN_LIKENESS * norm) ** 2 * (1 - _ROUNDING))
         dots: dict[int, float] = {}
-        for stem, weight in weights.items():
+        for stem in telling:
+            weight = weights[stem]
             for index, other in self._postings.get(stem, ()):
                 dots[index] = dots.get(index, 0.0) + weight * other
+        for index in dots:
+            unit = self._examples[index][1]
+            for stem in slight:
+                if stem in unit:
+                    dots[index] += weights[stem] * unit[stem]
         best: dict[int, float] = {}
         for index, dot in dots.items():
-            entry = self._examples[index][0]
-            best[entry] = max(best.get(entry, 0.0), dot / norm)
-        return {entry: likeness for entry, likeness in best.items() if likeness >= _MIN_LIKENESS}
+            likeness = dot / norm
+            if likeness >= _MIN_LIKENESS:
+                entry = self._examples[index][0]
+                best[entry] = max(best.get(entry, 0.0), likeness)
+        return best
 
     def _bag(self, words: Iterable[str]) -> frozenset[str]:
         every = [word for word in words if not word.isdigit()]
         telling = [word for word in every if word not in self._stop]
         return frozenset(word[:_STEM] for word in (telling or every))
+
+
+def _parted(weights: dict[str, float], enough: float) -> tuple[list[str], list[str]]:
+    """Stems apart: those of which an example must have one to be alike enough, and the light ones.
+
+    An example is a vector of length one, so what it shares with the sentence adds up to no more than the length of the
+    shared weights; `enough` is the square that is needed. The light ones are in many examples: nobody looks for them.
+    """
+    rising = sorted(weights, key=weights.__getitem__)
+    length = 0.0
+    for place, stem in enumerate(rising):
+        length += weights[stem] ** 2
+        if length >= enough:
+            return rising[place:], rising[:place]
+    return [], rising

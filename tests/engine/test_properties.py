@@ -18,6 +18,7 @@ import app.engine
 from app.engine.dialog import State
 from app.engine.knowledge_files import load
 from app.engine.normalise import word_set
+from app.engine.patterns import Pattern
 from app.engine.types import PackageId, Turn
 from tests.engine.talking import TUESDAY, Visitor, engine, said
 from tests.evaluation.rules import plain
@@ -180,6 +181,7 @@ def _patterns() -> Iterator[re.Pattern[str]]:
     for found in pkgutil.walk_packages(app.engine.__path__, "app.engine."):
         for value in vars(importlib.import_module(found.name)).values():
             yield from (value,) if isinstance(value, re.Pattern) else ()
+            yield from (value.regex,) if isinstance(value, Pattern) else ()
 
 
 def _hurry(_signal: int, _frame: object) -> None:

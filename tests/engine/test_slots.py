@@ -36,13 +36,13 @@ def slots_after(*messages: str) -> Slots:
     ],
 )
 def test_numbers_are_read_with_scale_and_unit(text: str, value: str, unit: str) -> None:
-    [quantity] = scan(read(text).folded)
+    [quantity] = scan(read(text).folded, read(text).signs)
     assert (quantity.value, quantity.unit) == (Decimal(value), unit)
 
 
 @pytest.mark.parametrize("text", ["o 17:30", "12.03.2026", "80-180 Gdańsk", "pokój 3 x 4 m"])
 def test_times_dates_codes_and_dimensions_are_no_quantities(text: str) -> None:
-    assert scan(read(text).folded) == []
+    assert scan(read(text).folded, read(text).signs) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_budget_is_what_the_visitor_can_spend(text: str, budget: int | None)
 )
 def test_phones_are_real_numbers_in_e164(text: str, phone: str | None) -> None:
     message = read(text)
-    assert contact.find(message.folded, message.clean).phone == phone
+    assert contact.find(message.folded, message.clean, message.signs).phone == phone
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_phones_are_real_numbers_in_e164(text: str, phone: str | None) -> None:
 )
 def test_mail_addresses_are_typed_or_spelled(text: str, email: str | None) -> None:
     message = read(text)
-    found = contact.find(message.folded, message.clean)
+    found = contact.find(message.folded, message.clean, message.signs)
     assert found.email == email
     assert found.bad_email is (email is None)
 

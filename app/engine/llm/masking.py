@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from app.engine import patterns
 from app.engine.normalise import clean, fold, word_set
 from app.engine.slots import contact
 from app.engine.slots.quantities import SPOKEN
@@ -56,7 +57,7 @@ class Masker:
         text = clean(message[:_READ_CHARS])[:_READ_CHARS]
         folded = fold(text)
         hidden = bytearray(len(text))
-        spans = list(contact.find(folded, text).spans)
+        spans = list(contact.find(folded, text, patterns.signs(folded)).spans)
         spans += [match.span() for shape in _SHAPES for match in shape.finditer(folded)]
         spans += [match.span("span") for match in _INTRODUCED.finditer(folded)]
         spans += self._people(text, folded, slots)

@@ -17,17 +17,22 @@ class CityIndex:
     """Forms to cities, built once."""
 
     forms: dict[str, City]
+    first_words: frozenset[str]
 
     @classmethod
     def build(cls, cities: Iterable[City]) -> "CityIndex":
         """An index of every form, the town's own folded name included by its forms."""
-        return cls({form: city for city in cities for form in city.forms})
+        forms = {form: city for city in cities for form in city.forms}
+        return cls(forms, frozenset(form.split(" ")[0] for form in forms))
 
     def find_all(self, words: tuple[str, ...]) -> list[City]:
         """The towns named in folded words, in order, longest form first; negated ones are left out."""
         found: list[City] = []
         position = 0
         while position < len(words):
+            if words[position] not in self.first_words:
+                position += 1
+                continue
             for length in range(min(_MAX_WORDS, len(words) - position), 0, -1):
                 city = self.forms.get(" ".join(words[position : position + length]))
                 if city is not None:

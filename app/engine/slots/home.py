@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
+from app.engine.patterns import Pattern, Signs
 from app.engine.slots.quantities import Quantity, mask
 from app.engine.types import PropertyType
 
@@ -52,10 +53,10 @@ _MIN_UNANNOUNCED = 10_000
 _MIN_ALONE = 20_000
 _ROUND = 1000
 
-_KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
+_KINDS: tuple[tuple[PropertyType, Pattern], ...] = (
     (
         "commercial",
-        re.compile(
+        Pattern(
             r" lokal\w* (?:uslug|uzytk|handl|gastro|komerc)\w*| (?:sklep|gabinet|restauracj|hotel|pensjonat|kawiarni)\w* (?:\d|o |do wyk|w )"
             r"| (?:wykoncz\w*|mam|mamy|remont\w*|urzadz\w*) (?:\w+ )?(?:biur[aoe]|sklep\w*|gabinet\w*|restauracj\w*|hotel\w*)"
             r"| (?:biuro|biura|sklep|gabinet) \d+ | (?:commercial|office space|retail|(?:my|our|an) office|office \d+) "
@@ -63,18 +64,18 @@ _KINDS: tuple[tuple[PropertyType, re.Pattern[str]], ...] = (
     ),
     (
         "house",
-        re.compile(
+        Pattern(
             r" (?:dom|domek|domku|domem|domy|blizniak\w*|szeregow\w*|segment\w?|willa|willi|wille|house|townhouse|villa|dom\w? jednorodzinn\w*|wykonczeni\w* domu|domu (?:jedno\w*|\d+|o pow\w*|w stanie|parter\w*|pod)|(?:m|m2|mkw|metrow) domu) "
         ),
     ),
     (
         "apartment",
-        re.compile(
+        Pattern(
             r" (?:mieszkan\w*|kawaler\w*|apartament\w*|apartment\w*|apartement\w*|flat|flats|studio|condo|m[2345]|lokal\w* mieszkal\w*|loft\w*) "
         ),
     ),
 )
-_NOT_HOUSE = re.compile(r" (?:do|z|w) (?:dom|house) ")
+_NOT_HOUSE = Pattern(r" (?:do|z|w) (?:dom|house) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +164,11 @@ def _like_its_opposite(quantity: Quantity, dropped: list[Quantity], folded: str)
     return quantity
 
 
-def property_type(joined: str) -> PropertyType | None:
+def property_type(joined: str, signs: Signs) -> PropertyType | None:
     """The kind of property a message names, from its space-joined folded words."""
-    joined = _NOT_HOUSE.sub(" ", joined)
+    joined = _NOT_HOUSE.sub(" ", joined, signs)
     for kind, pattern in _KINDS:
-        if pattern.search(joined):
+        if pattern.search(joined, signs):
             return kind
     return None
 

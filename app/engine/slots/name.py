@@ -4,31 +4,32 @@ import re
 from collections.abc import Iterable
 
 from app.engine.normalise import Text, fold
+from app.engine.patterns import Pattern
 
 _WORD = r"(?<![^\W\d_])[^\W\d_]{1,40}(?:['-][^\W\d_]{1,40}){0,3}"
-_STRONG = re.compile(
+_STRONG = Pattern(
     r"\b(?:nazywam sie|mam na imie|na imie mi|na imie mam|moje imie(?: i nazwisko)?(?: to)?|imie(?: i nazwisko)?\s?(?::|to|-)|my name is|my name's|"
     r"i am called|name\s?:|mowcie mi|mow mi)\s{0,2}(?=(?P<name>[^\W\d_]))"
 )
-_WEAK = re.compile(
+_WEAK = Pattern(
     r"(?:(?<=^)|(?<=[\s,.!;(]))(?:jestem|tu|tutaj|pisze|z tej strony|przy telefonie|mowi|i'm|i am|im|this is|it's|pozdrawiam|podpisano|regards|wlasnie|to ja|to(?: wlasnie| jednak)?)"
     r"[\s,:-]{1,3}(?=(?P<name>[^\W\d_]))"
 )
-_INVERTED = re.compile(rf"(?P<name>{_WORD})\s(?:jestem|mam na imie|here)\b")
-_CORRECTED = re.compile(rf"\b(?:nie|not)\s{_WORD},?\s(?:tylko|a|lecz|but)\s(?P<name>{_WORD})")
-_AGAIN = re.compile(
+_INVERTED = Pattern(rf"(?P<name>{_WORD})\s(?:jestem|mam na imie|here)\b")
+_CORRECTED = Pattern(rf"\b(?:nie|not)\s{_WORD},?\s(?:tylko|a|lecz|but)\s(?P<name>{_WORD})")
+_AGAIN = Pattern(
     rf"^(?:(?:sorry|przepraszam|pomylka|pomylilem sie|pomylilam sie|literowka|zle|blad|znaczy|to znaczy|tzn|jednak|raczej|wlasciwie|mialo byc|"
     rf"powinno byc|oops|ups|oj|i mean|actually|typo|my mistake|wait|a|nie|no)[\s,.:;-]{{1,3}}){{1,4}}(?P<name>{_WORD}(?:\s{_WORD})?)\W*$"
 )
 """A message that is a name and a word of correction."""
-_BEFORE_PHONE = re.compile(
+_BEFORE_PHONE = Pattern(
     rf"(?P<name>{_WORD}(?:\s{_WORD})?)[,:]?\s(?:tel\w*\.?|nr|numer)?[\s:]{{0,2}}\+?\d{{2,3}}[ -]?\d{{3}}"
 )
 _SEGMENT = re.compile(rf"(?:^|[,;.!\n])\s{{0,2}}(?P<name>{_WORD}(?:\s{_WORD}){{1,2}})(?=\s{{0,2}}[,;\n])")
 """A first name and a surname between commas."""
-_AFTER_PHONE = re.compile(rf"\d{{3}}[ -]?\d{{2,3}}[,;]?\s{{1,2}}(?P<name>{_WORD})(?=$|[\s,.;]*$|\s[^\W\d_]+\W*$)")
+_AFTER_PHONE = Pattern(rf"\d{{3}}[ -]?\d{{2,3}}[,;]?\s{{1,2}}(?P<name>{_WORD})(?=$|[\s,.;]*$|\s[^\W\d_]+\W*$)")
 _SIGNED = re.compile(rf"[,;\n]\s{{0,2}}(?P<name>{_WORD})\W*$")
-_REACHABLE = re.compile(r"@|(?:\d[ -]?){9}")
+_REACHABLE = Pattern(r"@|(?:\d[ -]?){9}")
 _TITLE = re.compile(r"^(?:pan(?:i)?|mr|mrs|ms|inz|dr)\.?\s")
 _MAX_PARTS = 3
 
@@ -47,11 +48,11 @@ class NameReader:
         `expected`: contact data is known, and a first name alone is the name that belongs to it.
         """
         match = None
-        for match in _STRONG.finditer(text.folded):
+        for match in _STRONG.finditer(text.folded, text.signs):
             name = self._phrase(text, match.start("name"), strict=False)
             if name is not None:
                 return name
-        for match in _WEAK.finditer(text.folded):
+        for match in _WEAK.finditer(text.folded, text.signs):
             if (
                 match.group().startswith(("to ", "to,", "it's", "wlasnie"))
                 and not match.group().startswith(("to ja ", "to ja,"))
@@ -62,10 +63,10 @@ class NameReader:
             if name is not None:
                 return name
         for pattern in (_CORRECTED, _INVERTED):
-            match = pattern.search(text.folded)
+            match = pattern.search(text.folded, text.signs)
             if match is not None and fold(match.group("name")) in self._first and (pattern is _INVERTED or known):
                 return self._phrase(text, match.start("name"), strict=True)
-        again = None if known is None else _AGAIN.match(text.folded)
+        again = None if known is None else _AGAIN.search(text.folded, text.signs)
         if again is not None and fold(again.group("name").split()[0]) in self._first:
             return self._phrase(text, again.start("name"), strict=True)
         lone = expected and known is None and len(text.words) <= 2 and text.words[:1] != () and text.clean[:1].isupper()
@@ -77,10 +78,10 @@ class NameReader:
             words, start = card.group("name").split(), card.start("name")
             if words[0] in self._first and self._not.isdisjoint(words) and text.clean[start].isupper():
                 return self._phrase(text, start, strict=True)
-        signed = _SIGNED.search(text.folded)
-        if signed is not None and _REACHABLE.search(text.folded) is None:
-            signed = None
-        for match in (signed, _AFTER_PHONE.search(text.folded), _BEFORE_PHONE.search(text.folded)):
+        reachable = _REACHABLE.search(text.folded, text.signs)
+        signed = None if reachable is None else _SIGNED.search(text.folded)
+        beside = (pattern.search(text.folded, text.signs) for pattern in (_AFTER_PHONE, _BEFORE_PHONE))
+        for match in (signed, *beside):
             if match is None:
                 continue
             given, *family = match.group("name").split()

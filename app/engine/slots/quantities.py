@@ -6,6 +6,8 @@ from decimal import Decimal
 from itertools import islice
 from typing import Literal
 
+from app.engine.patterns import Pattern, Signs
+
 _MAX_NUMBERS = 40
 """Numbers past this one are not read: nobody describes a flat with more."""
 
@@ -83,8 +85,8 @@ _POINTS = "ten"
 """In Polish it points at something, and only with a unit is it the English number."""
 _SCALE = r"tys(?:iac\w*|iec\w*|ie|i|\.|(?!\w))|tysiak\w*|thousand|grand|k|kol|kola|kolo|kafl\w*|klock\w*|mln\.?|mio|milion\w*|million|bank\w*|banie|bani"
 _ONE_WORD = "|".join(sorted((*_WORDS, *_HALVES, *_TIMES, "hundred"), key=len, reverse=True))
-_NUMBER = re.compile(
-    r"(?<![\w@])(?<!\d[.,/])(?:(?P<group>\d{1,3}(?:[ .,']\d{3})+)(?!\d)(?P<cents>,\d{1,2}(?!\d))?|(?P<plain>\d{1,12}(?:[.,]\d{1,3})?)(?!\d))"
+_NUMBER = Pattern(
+    r"(?=\d)(?<![\w@])(?<!\d[.,/])(?:(?P<group>\d{1,3}(?:[ .,']\d{3})+)(?!\d)(?P<cents>,\d{1,2}(?!\d))?|(?P<plain>\d{1,12}(?:[.,]\d{1,3})?)(?!\d))"
     rf"|\b(?P<words>(?:{_ONE_WORD})(?:[ -](?:and |i )?(?:{_ONE_WORD})){{0,5}})\b"
     r"|\b(?P<alone>milion|million|tysiac)\b(?! (?:pytan|razy|rzecz))"
 )
@@ -106,8 +108,8 @@ _UNIT_AFTER = re.compile(
     r"mieszkan\w*|dom(?:y|ow)(?!\w)|flats|apartments|transz\w*|rat(?:y|ach)?(?!\w)|wariant\w*|pakiet\w*|projekt\w*|"
     r"wizualiz\w*|spotkan\w*|[-:](?=\d)|\.(?=\d)))"
 )
-_CLOCK = re.compile(r"\b\d{1,2}[:]\d{2}\b|\b\d{1,2}\.\d{1,2}\.\d{2,4}\b|\b\d{2}-\d{3}\b(?!\s?(?:m|zl|tys))")
-_DIMENSION = re.compile(
+_CLOCK = Pattern(r"\b\d{1,2}[:]\d{2}\b|\b\d{1,2}\.\d{1,2}\.\d{2,4}\b|\b\d{2}-\d{3}\b(?!\s?(?:m|zl|tys))")
+_DIMENSION = Pattern(
     r"\b\d{1,3}(?:[.,]\d{1,2})?\s?(?:m\s?)?[x×*]\s?\d{1,3}(?:[.,]\d{1,2})?\s?(?:m2?|cm|metr\w*)?(?!\w)"
 )
 
@@ -158,12 +160,14 @@ def mask(text: str, spans: list[tuple[int, int]]) -> str:
     return text
 
 
-def scan(folded: str) -> list[Quantity]:
+def scan(folded: str, signs: Signs) -> list[Quantity]:
     """Every number of a folded text, in order. Clock times, dates, postal codes and room dimensions are left out."""
-    spans = [match.span() for pattern in (_CLOCK, _DIMENSION) for match in pattern.finditer(folded)]
+    if not _NUMBER.may_match(signs):
+        return []
+    spans = [match.span() for pattern in (_CLOCK, _DIMENSION) for match in pattern.finditer(folded, signs)]
     text = mask(folded, spans)
     found: list[Quantity] = []
-    for match in islice(_NUMBER.finditer(text), _MAX_NUMBERS):
+    for match in islice(_NUMBER.regex.finditer(text), _MAX_NUMBERS):
         quantity = _quantity(match, text) if not found or match.start() >= found[-1].end else None
         if quantity is not None:
             found.append(quantity)
@@ -199,7 +203,7 @@ def _factor(scale: str) -> int:
 
 def _after_scale(value: Decimal, text: str, end: int) -> tuple[Decimal, int]:
     """Adds what follows the scale word: "sto dwadziescia tysiecy piecset", "1 mln 200 tys"."""
-    follow = _NUMBER.match(text, end + 1) if text[end : end + 1] == " " else None
+    follow = _NUMBER.regex.match(text, end + 1) if text[end : end + 1] == " " else None
     if follow is None or follow.group("alone") is not None:
         return value, end
     if _is_area(text, follow.end()):

@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from app.engine import patterns
 from app.engine.knowledge import City, Knowledge
 from app.engine.normalise import Text, fold, mend
+from app.engine.patterns import Pattern
 from app.engine.slots import contact, home
 from app.engine.slots.city import CityIndex
 from app.engine.slots.name import NameReader
@@ -14,6 +16,7 @@ from app.engine.slots.quantities import mask, scan
 from app.engine.types import PackageId, Slots
 
 _PRICE_QUESTIONS = frozenset([None, "area_m2", "package", "budget_pln"])
+_NO_HOME = home.Home()
 _OPENING_NO = re.compile(r"(?:(?:a|o|oj|no|ups) )?(?:nie|no)(?: nie)?[,.!] (?=\w)")
 """A "no" with a pause after it turns down what was said before, not what follows."""
 
@@ -42,34 +45,29 @@ class SlotReader:
         towns = (form for form in self.cities.forms if " " not in form)
         self._names = NameReader(knowledge.names.first_names, knowledge.names.not_names, towns)
         names = "|".join(re.escape(name) for name in knowledge.firm.spoken)
-        self._firm = re.compile(rf" (?:{names}) ") if names else None
+        self._firm = Pattern(rf" (?:{names}) ") if names else None
         self._limits = (knowledge.prices.min_area_m2, knowledge.prices.max_area_m2)
 
     def read(
         self, text: Text, before: Slots, *, asked: str | None, listed: tuple[PackageId, ...], bare_area: bool | None
     ) -> Found:
         """The slots after this message; `bare_area` lets a number alone be an area, None forbids it. `asked` is the slot the last reply asked for, `listed` the list it showed."""
-        reach = contact.find(text.folded, text.clean)
+        reach = contact.find(text.folded, text.clean, text.signs)
         masked = mask(text.folded, list(reach.spans))
-        hints = home.Hints(
-            "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
-            bare_area or (bare_area is not None and before.area_m2 is None) or asked in {"area_m2", "package"},
-            *self._limits,
-            names=self.packages.names,
-            known=before.area_m2,
-            bare_is_budget=before.area_m2 is not None and before.budget_pln is None and asked in _PRICE_QUESTIONS,
-        )
         if text.slips:
             masked = mend(masked, text.slips)
-        measured = home.read(masked, scan(masked), hints)
+        signs = patterns.signs(masked) if reach.spans else text.signs
+        quantities = scan(masked, signs)
+        measured = home.read(masked, quantities, self._hints(before, asked, bare_area)) if quantities else _NO_HOME
         opening = _OPENING_NO.match(text.folded)
         skipped = 0 if opening is None else len(opening.group().split())
         joined = text.joined if opening is None else f" {' '.join(text.words[skipped:])} "
-        named = self.packages.find(joined)
-        ordinal = self.packages.ordinal(joined, listed) if not named.packages else None
+        named = self.packages.find(joined, text.signs)
+        ordinal = self.packages.ordinal(joined, text.signs, listed) if not named.packages else None
         cities = tuple(self.cities.find_all(text.words[skipped:]))
         name = self._names.find(text, known=before.name, asked=asked == "name", expected=before.has_contact)
-        kind = home.property_type(self._firm.sub(" ", text.joined) if self._firm else text.joined)
+        unnamed = text.joined if self._firm is None else self._firm.sub(" ", text.joined, text.signs)
+        kind = home.property_type(unnamed, text.signs)
         said = {
             "area_m2": measured.area_m2,
             "package": self._package(
@@ -83,7 +81,7 @@ class SlotReader:
             "property_type": kind,
         }
         update = {field: value for field, value in said.items() if value is not None}
-        slots = replace(before, **update)  # type: ignore[arg-type]
+        slots = replace(before, **update) if update else before  # type: ignore[arg-type]
         if "package" not in update and before.package in named.turned_down:
             slots = replace(slots, package=None)
         return Found(
@@ -95,6 +93,16 @@ class SlotReader:
             reach.bad_phone,
             reach.bad_email,
             ordinal is not None,
+        )
+
+    def _hints(self, before: Slots, asked: str | None, bare_area: bool | None) -> home.Hints:
+        return home.Hints(
+            "area_m2" if asked == "area_m2" else "budget_pln" if asked == "budget_pln" else None,
+            bare_area or (bare_area is not None and before.area_m2 is None) or asked in {"area_m2", "package"},
+            *self._limits,
+            names=self.packages.names,
+            known=before.area_m2,
+            bare_is_budget=before.area_m2 is not None and before.budget_pln is None and asked in _PRICE_QUESTIONS,
         )
 
     def _package(
