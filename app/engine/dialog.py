@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, cast, get_args
 
 from app.engine import ellipsis, language
@@ -30,6 +31,8 @@ _QUESTION_WORDS = word_set(
 _BEFORE_QUESTION_WORD = word_set("na od do za po w we z ze o dla to wiem about for in at of from with than so")
 _ENGLISH_PERSONS = frozenset(["you", "i", "we", "they"])
 _JOINS = frozenset(["i", "oraz", "a", "and", "also", "plus"])
+_MAX_JOINS = 4
+"""How many conjunctions of a clause are tried: a clause of nothing else would cost two searches for each."""
 _PRICED = word_set(
     "partial_scope carpentry furniture installations air_conditioning out_of_offer smoothing smart_home "
     "quote_binding discount vat"
@@ -343,15 +346,13 @@ def _hits(text: Text, retriever: Retriever) -> list[Hit]:
 
 def _halves(words: tuple[str, ...], retriever: Retriever) -> list[tuple[str, ...]]:
     """A clause cut at its conjunction, when each side asks for something of its own."""
-    for index in range(1, len(words) - 1):
-        if words[index] in _JOINS:
-            halves = words[:index], words[index + 1 :]
-            hits = [_best(retriever, half) for half in halves]
-            both = all(
-                hit is not None and hit.entry.answer is not None and hit.entry.kind == "business" for hit in hits
-            )
-            if both and len({hit.entry.id for hit in hits if hit is not None}) == len(halves):
-                return list(halves)
+    joins = (index for index in range(1, len(words) - 1) if words[index] in _JOINS)
+    for index in islice(joins, _MAX_JOINS):
+        halves = words[:index], words[index + 1 :]
+        hits = [_best(retriever, half) for half in halves]
+        both = all(hit is not None and hit.entry.answer is not None and hit.entry.kind == "business" for hit in hits)
+        if both and len({hit.entry.id for hit in hits if hit is not None}) == len(halves):
+            return list(halves)
     return [words]
 
 
