@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -93,14 +94,68 @@ def test_the_scan_for_depth_is_linear(body: bytes) -> None:
         (f"text/{CANARY}", 415),
         ("", 415),
         (None, 415),
+        ('application/json ;\tcharset="UTF-8" ', 200),
+        ("application/json; charset=", 415),
+        ("application/json; charset=utf-8; charset=utf-8", 415),
+        ("application/json; profile=x", 415),
+        ("application/json, application/json", 415),
+        ("application/json; charset*=utf-8; charset*0=utf-8", 415),
+        (f"application/json; charset*{'9' * 4_400}=utf-8", 415),
+        ("application/json; charset*=bogus'en'utf-8", 415),
+        ('application/json; charset="\xff"', 415),
     ],
 )
 async def test_a_body_says_that_it_is_json(client: httpx.AsyncClient, content_type: str | None, status: int) -> None:
-    headers = {} if content_type is None else {"Content-Type": content_type}
+    headers = {} if content_type is None else {b"Content-Type": content_type.encode("latin-1")}
     answer = await client.post("/v1/quotes", content=b'{"area_m2": 52, "package": "premium"}', headers=headers)
     assert answer.status_code == status
     if status == 415:
         assert problem(answer, 415)["code"] == "unsupported-media-type"
+
+
+async def test_of_two_content_types_none_is_believed(client: httpx.AsyncClient) -> None:
+    for other in ("application/json", "text/plain"):
+        answer = await client.post(
+            "/v1/quotes",
+            content=b'{"area_m2": 52, "package": "premium"}',
+            headers=[("Content-Type", "application/json"), ("Content-Type", other)],
+        )
+        assert problem(answer, 415)["code"] == "unsupported-media-type"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ['application/json; "' + ";" * 30_000, "application/json;" + " " * 30_000 + "x", "application/json; a=b" * 1_500],
+    ids=["semicolons", "space", "parameters"],
+)
+async def test_a_content_type_is_read_in_linear_time(client: httpx.AsyncClient, content_type: str) -> None:
+    """Reading it as a mail's header takes seconds of the event loop here."""
+    began = time.thread_time()
+    problem(await client.post("/v1/quotes", content=b"{}", headers={"Content-Type": content_type}), 415)
+    assert time.thread_time() - began < 0.5
+
+
+READERS = (
+    ("/v1/quotes", b'{"area_m2": 52, "package": "premium"}', {"Content-Type": "application/json"}),
+    ("/v1/chat/messages", b'{"text": "hej"}', {"Content-Type": "application/json"}),
+    ("/v1/channels/slack/resume", b"x", {**OPERATOR, "Idempotency-Key": "a" * 16}),
+    (f"/privacy/requests/{UUID(int=1)}", b"token=x", {"Content-Type": "application/x-www-form-urlencoded"}),
+    (f"/privacy/requests/{UUID(int=1)}/export", b"token=x", {"Content-Type": "application/x-www-form-urlencoded"}),
+)
+
+
+@pytest.mark.parametrize(("path", "body", "headers"), READERS, ids=[path for path, _, _ in READERS])
+async def test_a_body_is_sent_as_it_is(
+    client: httpx.AsyncClient, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    if path.startswith("/v1/chat"):
+        headers = headers | await open_session(client)
+    for coding in ("gzip", "br", "identity, gzip", "x", ""):
+        answer = await client.post(path, content=body, headers={**headers, "Content-Encoding": coding})
+        assert problem(answer, 415)["code"] == "unsupported-media-type"
+        assert answer.headers["Accept-Encoding"] == "identity"
+    taken = await client.post(path, content=body, headers={**headers, "Content-Encoding": "Identity"})
+    assert taken.status_code in {200, 201, 404}
 
 
 async def test_no_body_where_one_is_needed_is_422(client: httpx.AsyncClient) -> None:
@@ -160,6 +215,7 @@ HEADERS = (
     "User-Agent",
     "X-Forwarded-For",
     "Content-Type",
+    "Content-Encoding",
 )
 
 
