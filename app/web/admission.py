@@ -28,6 +28,7 @@ UNBOUNDED_PATH: Final = "/health/live"
 EXEMPT_AT_ONCE: Final = 16
 """Requests at once to the other routes that no limit holds for."""
 RETRY_SECONDS: Final = 1
+_LENGTH_DIGITS: Final = 19
 _SUCCESS: Final = range(200, 300)
 _UNAUTHENTICATED: Final = 401
 
@@ -201,7 +202,7 @@ def _announced_length(scope: Scope) -> int | None:
         if name == b"transfer-encoding":
             return None
         if name == b"content-length" and value.isdigit():
-            length = int(value)
+            length = int(value.lstrip(b"0")[:_LENGTH_DIGITS] or b"0")  # more digits make it no smaller
     return length
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.web.admission import MAX_BODY_BYTES
 from app.web.server import MAX_HEAD_BYTES, MAX_REQUEST_BYTES
 from tests.limits.conftest import sample
 from tests.limits.test_overload import blocked, connection, until_closed
@@ -110,3 +111,14 @@ async def test_a_request_without_end_is_hung_up_on(environment: dict[str, str], 
             return await sample(client, "http_connections_closed_total", reason="too_large") == 1
 
         await eventually(hung_up)
+
+
+async def test_a_length_of_thousands_of_digits_is_no_accident(direct: httpx.AsyncClient) -> None:
+    zeros = b"0" * 4_400
+    empty = b"GET /v1/packages HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n" % zeros
+    whole = ASK_QUOTE.replace(b"Content-Length: ", b"Content-Length: " + zeros) + QUOTE
+    assert statuses(await exchange(direct, empty + whole + LAST)) == [200, 200, 200]
+    large = LAST.replace(b"Host", b"Expect: 100-continue\r\nContent-Length: %s%d\r\nHost").replace(b"live", b"ready")
+    for length in (MAX_BODY_BYTES + 1, 2**63):
+        assert statuses(await exchange(direct, large % (zeros, length))) == [413]
+    assert statuses(await exchange(direct, large % (b"9" * 4_400, 9))) == [400]
