@@ -192,6 +192,55 @@ async def test_values_are_of_their_type_and_in_their_bounds(
     problem(await client.post(path, content=json.dumps(body).encode(), headers=headers), 422)
 
 
+MARKS = "a" + "\u0300" * 7_000 + "\u0316" * 7_000
+SOME_ID = str(UUID(int=1))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/unsubscribe", {"email": "a@b.pl", "reason": MARKS}),
+        ("/v1/unsubscribe", {"email": MARKS}),
+        ("/v1/privacy/requests", {"type": "access", "email": MARKS}),
+        (f"/v1/privacy/requests/{SOME_ID}/verify", {"token": MARKS}),
+        ("/v1/chat/messages", {"text": MARKS}),
+        ("/v1/chat/handoff", {"reason": MARKS}),
+        ("/v1/chat/contact", {"email": "a@b.pl", "name": MARKS}),
+        ("/v1/chat/contact", {"email": "a@b.pl", "phone": MARKS}),
+        ("/v1/chat/contact", {"email": MARKS}),
+        (f"/v1/chat/messages/{SOME_ID}/feedback", {"rating": "up", "comment": MARKS}),
+        (f"/v1/conversations/{SOME_ID}/messages", {"text": MARKS}),
+        ("/v1/followups", {"conversation_id": SOME_ID, "followup_number": 1, "message": MARKS}),
+        ("/v1/channels/slack/pause", {"reason": MARKS}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ",".join(value),
+)
+async def test_a_text_is_measured_before_it_is_composed(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
+    """Composing 14,000 marks on one letter takes half a second of the event loop."""
+    headers = (await open_session(client)) if path.startswith("/v1/chat") else OPERATOR
+    content = json.dumps(body, ensure_ascii=False).encode()
+    began = time.thread_time()
+    problem(await client.post(path, content=content, headers={**headers, "Content-Type": "application/json"}), 422)
+    assert time.thread_time() - began < 0.2
+
+
+@pytest.mark.parametrize("text", [" \n", "\u202e\u200b", "\u3164", "\u2800"], ids=ascii)
+async def test_a_text_that_nobody_can_see_is_none(client: httpx.AsyncClient, text: str) -> None:
+    token = await open_session(client)
+    for path, body in (
+        ("/v1/chat/messages", {"text": text}),
+        ("/v1/chat/handoff", {"reason": text}),
+        ("/v1/chat/contact", {"email": "a@b.pl", "name": text}),
+        ("/v1/followups", {"conversation_id": SOME_ID, "followup_number": 1, "message": text}),
+        ("/v1/channels/slack/pause", {"reason": text}),
+        (f"/v1/conversations/{SOME_ID}/messages", {"text": text}),
+    ):
+        headers = token if path.startswith("/v1/chat") else OPERATOR
+        problem(await client.post(path, json=body, headers=headers), 422)
+
+
 TEXTS = (
     "%00",
     "%ED%A0%80",
