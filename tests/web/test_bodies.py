@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app.core.errors import MalformedError
-from app.web.json_body import MAX_DEPTH, decode
+from app.web.json_body import MAX_DEPTH, MAX_VALUES, decode
 from tests.conftest import OPERATOR
 from tests.conversations.test_bad_input import CANARY, problem
 from tests.talk import open_session
@@ -34,6 +34,10 @@ MALFORMED = {
     "too deep": b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
     "too deep behind brackets in strings": b'["]]]]]' + b'", [' * 21 + b"]" * 22,
     "100,000 brackets": b"[" * 100_000,
+    "many members": json.dumps(dict.fromkeys(map(str, range(MAX_VALUES + 1)))).encode(),
+    "many items": json.dumps([0] * (MAX_VALUES + 1)).encode(),
+    "many members of many items": json.dumps([{"a": 1, "b": 2}] * (MAX_VALUES // 3 + 1)).encode(),
+    "many arrays of one": json.dumps([[0]] * (MAX_VALUES // 2 + 1)).encode(),
     "cut off": b'{"a": ',
     "two values": b"{} {}",
     "a comment": b"{} // x",
@@ -55,10 +59,12 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
         b'{"a": [1, -2.5, 1e3, true, null, "\\u017c\\n"]}',
         b"[" * MAX_DEPTH + b"]" * MAX_DEPTH,
         json.dumps({"a": "[{" * 100}).encode(),
-        json.dumps([[]] * 100).encode(),
+        json.dumps([[]] * MAX_VALUES).encode(),
+        json.dumps({"a": ",[{" * MAX_VALUES}).encode(),
+        json.dumps(dict.fromkeys(map(str, range(MAX_VALUES)))).encode(),
         json.dumps(['"[[' * 20, "\\[" * 20, {}]).encode(),
     ],
-    ids=["values", "deep enough", "brackets in a string", "wide", "escapes"],
+    ids=["values", "deep enough", "brackets in a string", "wide", "commas in a string", "members", "escapes"],
 )
 def test_what_is_json_is_read_as_the_library_reads_it(body: bytes) -> None:
     assert decode(body) == json.loads(body)
@@ -156,6 +162,13 @@ async def test_a_body_is_sent_as_it_is(
         assert answer.headers["Accept-Encoding"] == "identity"
     taken = await client.post(path, content=body, headers={**headers, "Content-Encoding": "Identity"})
     assert taken.status_code in {200, 201, 404}
+
+
+@pytest.mark.parametrize("path", ["/v1/quotes", "/v1/unsubscribe", "/v1/chat/messages"])
+async def test_an_error_is_not_made_of_each_of_thousands_of_members(client: httpx.AsyncClient, path: str) -> None:
+    content = json.dumps(dict.fromkeys((f"{n:x}" for n in range(3_000)), 1)).encode()
+    headers = {**await open_session(client), "Content-Type": "application/json"}
+    assert problem(await client.post(path, content=content, headers=headers), 400)["code"] == "malformed-json"
 
 
 async def test_no_body_where_one_is_needed_is_422(client: httpx.AsyncClient) -> None:
