@@ -14,6 +14,7 @@ from app.conversations.stream import failure
 from app.core.db import Database
 from app.core.settings import Settings
 from app.web import sse
+from app.web.client import SCOPE_KEY, Client
 from app.web.deps import SessionTokenDep
 from app.web.problems import documented
 from app.web.ratelimit import chat as chat_limit
@@ -61,7 +62,8 @@ async def follow(
     settings: Settings = request.app.state.settings
     async with database.transaction() as session:
         head = await events.head_of(session, service.hash_token(token))
-    watcher = feed.open(head, after=after if position is None else position)
+    caller: Client = request.scope[SCOPE_KEY]
+    watcher = feed.open(head, after=after if position is None else position, client=caller.customer)
     return StandingStream(
         _told(request, database, watcher),
         seconds=feed.seconds + settings.receive_seconds,

@@ -3,7 +3,7 @@
 import re
 from email.utils import parseaddr
 from functools import lru_cache
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -97,6 +97,14 @@ def _proxy(text: str) -> str:
         except ValueError:
             raise ValueError("must be networks such as 10.0.0.0/8, separated by commas") from None
     return text
+
+
+def _everybody(proxies: tuple[str, ...]) -> bool:
+    """Whether these networks together leave out no address of one family."""
+    networks = [ip_network(proxy) for proxy in proxies if proxy != "*"]
+    four = collapse_addresses([network for network in networks if isinstance(network, IPv4Network)])
+    six = collapse_addresses([network for network in networks if isinstance(network, IPv6Network)])
+    return "*" in proxies or IPv4Network("0.0.0.0/0") in four or IPv6Network("::/0") in six
 
 
 def _comma_separated(value: Any) -> Any:
@@ -252,9 +260,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _production_trusts_named_proxies(self) -> Self:
-        if self.environment == "production" and "*" in self.trusted_proxies:
+        if self.environment == "production" and _everybody(self.trusted_proxies):
             raise ValueError(
-                "TRUSTED_PROXIES must name networks when ENVIRONMENT=production: with * anybody is anybody"
+                "TRUSTED_PROXIES must name networks when ENVIRONMENT=production: with * or /0 anybody is anybody"
             )
         return self
 

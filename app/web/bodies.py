@@ -11,8 +11,7 @@ MAX_BODY_BYTES: Final = 32 * 1024
 REFUSED_BYTES: Final = 16 * 2**20
 REFUSED_SECONDS: Final = 2.0
 """How much of a body that is too large is read before its client is told, and for how long."""
-_MAX_DIGITS: Final = 15
-"""Of a length; what has more is larger than any body that could be meant."""
+_LENGTH_DIGITS: Final = 19
 
 
 class BodyTooLargeError(Exception):
@@ -65,8 +64,7 @@ def _announced_length(scope: Scope) -> int | None:
         if name == b"transfer-encoding":
             return None
         if name == b"content-length" and value.isdigit():
-            digits = value.lstrip(b"0")
-            length = int(digits or b"0") if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
+            length = int(value.lstrip(b"0")[:_LENGTH_DIGITS] or b"0")  # more digits make it no smaller
     return length
 
 

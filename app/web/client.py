@@ -45,6 +45,11 @@ class Client:
     public: bool = True
     """Whether the address may be a stranger's: False for loopback and private networks."""
 
+    @property
+    def customer(self) -> str:
+        """A keyed hash of what nobody has many of: the /48 of an IPv6 address, else the address."""
+        return self.site or self.hashed
+
 
 def parse_address(text: str) -> Address | None:
     """An IP address, IPv4 in IPv6 unmapped, without zone; None for anything else."""

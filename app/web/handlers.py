@@ -26,7 +26,7 @@ from app.core.errors import (
     UnavailableError,
 )
 from app.web.problems import InvalidPart, internal_error, problem_response, too_large
-from app.web.routing import UnsupportedMediaTypeError
+from app.web.routing import ContentCodingError, UnsupportedMediaTypeError
 
 _STATUS: Mapping[type[AppError], int] = {
     MalformedError: 400,
@@ -76,6 +76,8 @@ async def _app_error(_request: Request, error: Exception) -> Response:
     headers = {}
     if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, ContentCodingError):
+        headers["Accept-Encoding"] = "identity"
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     return problem_response(status, code=error.code, title=error.title, detail=error.detail, headers=headers)

@@ -8,6 +8,8 @@ from typing import Any, Final
 from app.core.errors import MalformedError
 
 MAX_DEPTH: Final = 20
+MAX_VALUES: Final = 200
+"""Members of objects and items of arrays, all together: each of them may be an error of its own, and those cost."""
 _EXACT: Final = 2**53
 """Up to here a double is one integer and no other."""
 
@@ -26,19 +28,23 @@ def decode(body: bytes) -> Any:
     """The value that `body` holds. Raises MalformedJsonError.
 
     Refused beside what is not JSON: another encoding than UTF-8, a byte order mark, a name that appears twice in an
-    object, NaN and Infinity, a number that no double holds, integers of more than 4,300 digits, and more than
-    MAX_DEPTH levels.
+    object, NaN and Infinity, a number that no double holds, integers of more than 4,300 digits, more than MAX_DEPTH
+    levels, and more than MAX_VALUES members and items.
     """
     try:
         text = body.decode()
     except UnicodeDecodeError:
         raise MalformedJsonError("It is not UTF-8.") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH:
+    brackets = text.count("[") + text.count("{")
+    if brackets > MAX_DEPTH:
         _check_depth(text)
     try:
-        return _DECODER.decode(text)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError):
         raise MalformedJsonError from None
+    if brackets + text.count(",") > MAX_VALUES:
+        _check_size(value)
+    return value
 
 
 def _check_depth(text: str) -> None:
@@ -50,6 +56,17 @@ def _check_depth(text: str) -> None:
                 raise MalformedJsonError(f"It has more than {MAX_DEPTH} levels.")
         elif token[0][0] != '"':
             depth -= 1
+
+
+def _check_size(value: Any) -> None:
+    left, inside = MAX_VALUES, [value]
+    while inside:
+        one = inside.pop()
+        if isinstance(one, dict | list):
+            left -= len(one)
+            if left < 0:
+                raise MalformedJsonError(f"It has more than {MAX_VALUES} members and items.")
+            inside.extend(one.values() if isinstance(one, dict) else one)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

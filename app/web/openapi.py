@@ -71,9 +71,7 @@ def _document_problems(path: str, operations: dict[str, Any]) -> None:
             statuses.append(404)
         named = {parameter["name"] for parameter in operation.get("parameters", ())}
         if "requestBody" in operation or "Idempotency-Key" in named:
-            statuses.append(400)
-        if "requestBody" in operation:
-            statuses.append(415)
+            statuses += [400, 415]
         if "Idempotency-Key" in named:
             statuses.append(409)
         if "security" in operation:

@@ -63,7 +63,7 @@ class Pace:
     async def wait(self, scope: Scope) -> None:
         """Count one refusal of whoever sent this request, and wait with it as long as has to be."""
         client: Client = scope[SCOPE_KEY]
-        delay = self.delay(client.site or client.hashed, asyncio.get_running_loop().time())
+        delay = self.delay(client.customer, asyncio.get_running_loop().time())
         if not delay:
             return
         connection = cast("Connection | None", scope.get(CONNECTION_KEY))

@@ -88,7 +88,7 @@ _DESCRIPTIONS = {
     409: "The request contradicts what is stored.",
     410: "It was there, and its time is over.",
     413: "The body is larger than 32 KiB.",
-    415: "The body is not `application/json` in UTF-8.",
+    415: "The body is not `application/json` in UTF-8, or has a `Content-Encoding`.",
     422: "The request is well formed and not valid; `errors` says where.",
     429: "Too many requests; try again after `Retry-After` seconds.",
     500: "We made a mistake; it is logged under `request_id`.",

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, cast
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from fastapi.security import HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from slowapi import Limiter
 from slowapi.wrappers import Limit, LimitGroup
 from starlette.requests import Request
@@ -76,9 +77,14 @@ def site(request: Request) -> str:
 
 
 def credential(request: Request) -> str:
-    """The bearer that was sent, hashed; empty without one, and then its limits do not apply."""
-    sent = request.headers.get("authorization", "")
-    return sha256(sent.encode("latin-1")).hexdigest()[:_DIGEST_CHARACTERS] if sent else ""
+    """The bearer that was sent, hashed; empty without one, and then its limits do not apply.
+
+    Read as routes read it (`fastapi.security.HTTPBearer`): however it is spelled, what opens one thing counts as one.
+    """
+    scheme, sent = get_authorization_scheme_param(request.headers.get("authorization"))
+    if scheme.lower() != "bearer" or not sent:
+        return ""
+    return sha256(sent.encode("latin-1")).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 class Declarations(Limiter):

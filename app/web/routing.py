@@ -1,7 +1,7 @@
 """The router of every feature: its routes read JSON bodies strictly, and once. And the short way of hot routes."""
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from email.message import Message
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -17,6 +17,8 @@ Solve = Callable[[Request, Any], Awaitable[dict[str, Any] | None]]
 """Gives a route's arguments from the request and its decoded body; None leaves them to FastAPI."""
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 _SOLVED_BY: Final = "__solved_by__"
+_JSON: Final = re.compile(rb'application/json(?:[ \t]*;[ \t]*charset=(?:utf-8|"utf-8"))?[ \t]*', re.IGNORECASE)
+"""RFC 8259 knows no parameters; this one only says what is required anyway."""
 
 
 def solved_by(solve: Solve) -> Callable[[Endpoint], Endpoint]:
@@ -40,7 +42,29 @@ class UnsupportedMediaTypeError(AppError):
     title = "The body must be application/json in UTF-8."
 
 
-class _JsonRequest(Request):
+class ContentCodingError(UnsupportedMediaTypeError):
+    """The body is compressed, or otherwise not sent as it is (RFC 9110, section 15.5.16)."""
+
+    @property
+    def detail(self) -> str:
+        """This occurrence in one sentence."""
+        return "It must be sent as it is, without a Content-Encoding."
+
+
+class _PlainRequest(Request):
+    """A request whose body is refused when it is encoded, whoever reads it."""
+
+    async def body(self) -> bytes:
+        """The whole body. Raises ContentCodingError."""
+        body = await super().body()
+        if body and not all(
+            value.lower() == b"identity" for name, value in self.scope["headers"] if name == b"content-encoding"
+        ):
+            raise ContentCodingError
+        return body
+
+
+class _JsonRequest(_PlainRequest):
     """A request whose body was decoded already."""
 
     decoded: Any = None
@@ -51,13 +75,20 @@ class _JsonRequest(Request):
 
 
 class Route(APIRoute):
-    """A route that refuses a body which is not the one JSON value that everybody reads the same way."""
+    """A route that refuses a body which is not the one JSON value that everybody reads the same way.
+
+    A route that declares no body and reads one all the same gets it as it was sent, or not at all.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, behind our reading of the body where the route has one."""
         handler = super().get_route_handler()
         if self.body_field is None:
-            return handler
+
+            async def handle(request: Request) -> Response:
+                return await handler(_PlainRequest(request.scope, request.receive))
+
+            return handle
 
         async def read_and_handle(request: Request) -> Response:
             reading = _JsonRequest(request.scope, request.receive)
@@ -90,7 +121,7 @@ class DirectMiddleware:
             await self._app(scope, receive, send)
             return
         solve, endpoint = direct
-        request = Request(scope, receive)
+        request = _PlainRequest(scope, receive)
         handlers = request.app.exception_handlers
         try:
             decoded = await _read(request)
@@ -109,7 +140,7 @@ async def _read(request: Request) -> Any:
     body = await request.body()
     if not body:
         return None
-    if not _is_json(request.headers.get("content-type")):
+    if not _is_json([value for name, value in request.scope["headers"] if name == b"content-type"]):
         raise UnsupportedMediaTypeError
     return decode(body)
 
@@ -123,10 +154,8 @@ class Router(APIRouter):
         )
 
 
-def _is_json(content_type: str | None) -> bool:
-    if content_type == "application/json":
-        return True
-    said = Message()
-    said["content-type"] = content_type or ""
-    charset = said.get_content_charset("utf-8")
-    return said.get_content_type() == "application/json" and charset == "utf-8"
+def _is_json(content_types: Sequence[bytes]) -> bool:
+    """Whether exactly one Content-Type says so, without parameters but `charset=utf-8`: no parser that may disagree."""
+    return len(content_types) == 1 and (
+        content_types[0] == b"application/json" or _JSON.fullmatch(content_types[0]) is not None
+    )

@@ -9,20 +9,21 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 from sqlalchemy import event
 
-from app.conversations.events import PER_CONVERSATION, Feed
+from app.conversations.events import CLIENT_SHARE, PER_CONVERSATION, Feed, StreamsFullError
 from app.conversations.events_repository import Head
 from app.core.db import Database
 from app.main import COMMAND_SECONDS
 from app.web.drain import FINISH_SECONDS
 from tests.conftest import ADMIN_KEY, OPERATOR
 from tests.conversations.events import Event, streaming
-from tests.limits.conftest import sample
+from tests.limits.conftest import BEHIND_A_PROXY, from_address, sample
 from tests.processes import Running, api, eventually
 from tests.talk import open_session, say
 
@@ -186,7 +187,7 @@ async def test_one_look_serves_all_streams_and_nobody_looks_when_nobody_watches(
         for _ in range(20):
             await asyncio.sleep(0)
         assert statements == []
-        watchers = [feed.open(head, after=1) for head in heads for _ in range(2)]
+        watchers = [feed.open(head, after=1, client=str(head.conversation_id)) for head in heads for _ in range(2)]
         await sql.execute("UPDATE chat_conversations SET state = 'handoff'")
         for watcher in watchers:
             async with asyncio.timeout(SECONDS):
@@ -231,6 +232,38 @@ async def test_beyond_the_bound_a_stream_is_told_to_come_back(environment: dict[
         await eventually(there_is_room)
         async with following(client, tokens[2]) as events:
             assert (await coming(events)).name == "state"
+
+
+async def test_nobody_has_more_than_a_part_of_all_streams(environment: dict[str, str], tmp_path: Path) -> None:
+    bounded = environment | BEHIND_A_PROXY | {"MAX_STREAMS": "100"}
+    async with api(bounded, tmp_path / "api.log") as (_, client):
+        tokens = [await open_session(client) for _ in range(100 // CLIENT_SHARE + 1)]
+        for fill, other in (("203.0.113.1", "203.0.113.2"), ("2001:db8:1:{n}::1", "2001:db8:2::1")):
+            async with AsyncExitStack() as open_:
+                for n, token in enumerate(tokens[1:]):
+                    address = from_address(fill.format(n=n))
+                    await open_.enter_async_context(following(client, token, **address))
+                refused = await client.get(PATH, headers={**tokens[0], **from_address(fill.format(n="ff"))})
+                assert (refused.status_code, refused.json()["code"]) == (503, "streams-full")
+                assert refused.headers["Retry-After"] == "5"
+                async with following(client, tokens[0], **from_address(other)) as events:
+                    assert (await coming(events)).name == "state"
+
+        async def there_is_room() -> bool:
+            return await sample(client, "chat_event_streams") == 0
+
+        await eventually(there_is_room)
+        async with following(client, tokens[0], **from_address("203.0.113.1")) as events:
+            assert (await coming(events)).name == "state"
+
+
+async def test_a_visitor_s_tabs_always_have_room(database: Database) -> None:
+    feed = Feed(database, max_streams=6, seconds=60)
+    for client in ("a", "b"):
+        for _ in range(PER_CONVERSATION):
+            feed.open(Head(uuid4(), 1, "open"), after=1, client=client)
+    with pytest.raises(StreamsFullError):
+        feed.open(Head(uuid4(), 1, "open"), after=1, client="c")
 
 
 async def test_a_stream_ends_when_its_time_is_over(environment: dict[str, str], tmp_path: Path) -> None:
@@ -300,7 +333,10 @@ async def test_who_never_reads_is_hung_up_on_and_costs_next_to_nothing(
     environment: dict[str, str], sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
     """Thirty streams of sixteen megabytes each that nobody reads, and somebody else who is served meanwhile."""
-    async with api(environment | {"RECEIVE_SECONDS": "1"}, tmp_path / "api.log") as (process, client):
+    async with api(environment | {"RECEIVE_SECONDS": "1", "MAX_STREAMS": "1000"}, tmp_path / "api.log") as (
+        process,
+        client,
+    ):
         tokens = [await open_session(client) for _ in range(10)]
         await talkative(sql, 4000)
         other = await open_session(client)

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from limits import parse
+from pydantic import SecretStr
 from slowapi.errors import RateLimitExceeded
 from slowapi.wrappers import Limit, LimitGroup
 
@@ -140,10 +141,20 @@ def test_a_proxy_that_is_no_network_is_refused(monkeypatch: pytest.MonkeyPatch, 
         read_settings()
 
 
-def test_production_trusts_nobody_in_particular_never(monkeypatch: pytest.MonkeyPatch) -> None:
-    production = {"environment": "production", "trusted_proxies": ("10.0.0.0/8", "*")}
+@pytest.mark.parametrize("everybody", ["*", "0.0.0.0/0", "::/0", "0.0.0.0/1,128.0.0.0/1", "::/1,8000::/2,c000::/2"])
+def test_production_trusts_nobody_in_particular_never(monkeypatch: pytest.MonkeyPatch, everybody: str) -> None:
+    production = {"environment": "production", "trusted_proxies": ("10.0.0.0/8", *everybody.split(","))}
     secrets = {"secret_key": "s" * 40, "admin_api_key": "k" * 40}
     with pytest.raises(ValueError, match="TRUSTED_PROXIES must name networks"):
         Settings(**production, **secrets, database_url="postgresql://x@h/d", redis_url="redis://h")  # type: ignore[arg-type]
-    monkeypatch.setenv("TRUSTED_PROXIES", "*")
-    assert read_settings().trusted_proxies == ("*",)
+    named = Settings(
+        environment="production",
+        trusted_proxies=("10.0.0.0/8", "128.0.0.0/1", "fd00::/8"),
+        secret_key=SecretStr("s" * 40),
+        admin_api_key=SecretStr("k" * 40),
+        database_url="postgresql://x@h/d",
+        redis_url="redis://h",
+    )
+    assert len(named.trusted_proxies) == 3
+    monkeypatch.setenv("TRUSTED_PROXIES", everybody)
+    assert read_settings().trusted_proxies == tuple(everybody.split(","))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.web.ratelimit import SITE_FACTOR
-from tests.conftest import OPERATOR
+from tests.conftest import ADMIN_KEY, OPERATOR
 from tests.limits.conftest import BEHIND_A_PROXY, SMALL, from_address, left, sample
 from tests.processes import api, eventually, running
 from tests.talk import open_session, say
@@ -92,6 +92,31 @@ async def test_a_conversation_has_a_limit_wherever_its_visitor_is(small: httpx.A
     assert [answer.status_code for answer in said] == [201] * CHAT + [429]
     assert left(said[-1], "chat-conversation") == 0
     assert left(said[-1], "chat") == CHAT
+
+
+SPELLINGS = (
+    "Bearer {}",
+    "bearer {}",
+    "BEARER {}",
+    "bEaReR {}",
+    "Bearer  {}",
+    "bearer   {}",
+    "Bearer \t{}",
+    "BEARER  {}",
+)
+
+
+async def test_a_conversation_has_one_limit_however_its_token_is_spelled(small: httpx.AsyncClient) -> None:
+    token = (await open_session(small))["Authorization"].removeprefix("Bearer ")
+    said = [
+        await small.post(
+            "/v1/chat/messages",
+            json={"text": "Dzień dobry"},
+            headers={"Authorization": spelling.format(token), **from_address(f"203.0.113.{n}")},
+        )
+        for n, spelling in enumerate(SPELLINGS)
+    ]
+    assert [answer.status_code for answer in said] == [201] * CHAT + [429] * (len(SPELLINGS) - CHAT)
 
 
 async def test_a_visitor_has_a_limit_in_however_many_conversations(small: httpx.AsyncClient) -> None:
@@ -186,6 +211,17 @@ async def test_a_key_that_works_has_a_limit_of_its_own(small: httpx.AsyncClient)
     answers = [await small.get("/v1/alerts", headers=OPERATOR | from_address(f"192.0.2.{n}")) for n in range(60)]
     assert [answer.status_code for answer in answers] == [200] * 50 + [429] * 10
     assert answers[-1].headers["RateLimit-Policy"] == '"bulk";q=50;w=60'
+
+
+async def test_a_key_has_one_limit_however_it_is_spelled(small: httpx.AsyncClient) -> None:
+    async def ask(n: int, spelling: str) -> httpx.Response:
+        headers = {"Authorization": spelling.format(ADMIN_KEY), **from_address(f"192.0.2.{n}")}
+        return await small.get("/v1/channels", headers=headers)
+
+    for n, spelling in enumerate(SPELLINGS):
+        await ask(n, spelling)
+    rest = [left(await ask(n, spelling), "bulk") for n, spelling in enumerate(SPELLINGS)]
+    assert rest == list(range(rest[0], rest[0] - len(SPELLINGS), -1))
 
 
 async def test_guessing_keys_is_limited_though_another_key_works(small: httpx.AsyncClient) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.web.bodies import MAX_BODY_BYTES
 from app.web.protocol import MAX_HEAD_BYTES, MAX_REQUEST_BYTES
 from tests.limits.conftest import BEHIND_A_PROXY, PRODUCTION, SMALL, sample
 from tests.limits.test_overload import blocked, connection, until_closed
@@ -211,3 +212,15 @@ async def test_who_leaves_in_the_middle_is_no_mistake_of_ours(environment: dict[
         await eventually(gone)
         assert "request_failed" not in process.output
         assert "Traceback" not in process.output
+
+
+async def test_a_length_of_thousands_of_digits_is_no_accident(direct: httpx.AsyncClient) -> None:
+    zeros = b"0" * 4_400
+    empty = b"GET /v1/packages HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n" % zeros
+    whole = ASK_QUOTE.replace(b"Content-Length: ", b"Content-Length: " + zeros) + QUOTE
+    assert statuses(await exchange(direct, empty + whole + LAST)) == [200, 200, 200]
+    large = b"GET /v1/packages HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %s%d\r\n\r\n"
+    for length in (MAX_BODY_BYTES + 1, 2**63):
+        with connection(direct, large % (zeros, length)) as raw:
+            assert statuses(await until_closed(raw)) == [413]
+    assert statuses(await exchange(direct, large % (b"9" * 4_400, 9))) == [400]

@@ -5,13 +5,14 @@ import json
 import logging
 import time
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 
 from app.core.errors import MalformedError
-from app.web.json_body import MAX_DEPTH, decode
+from app.web.json_body import MAX_DEPTH, MAX_VALUES, decode
 from tests.conftest import OPERATOR
 from tests.conversations.test_bad_input import CANARY, problem
 from tests.talk import open_session
@@ -33,6 +34,10 @@ MALFORMED = {
     "too deep": b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
     "too deep behind brackets in strings": b'["]]]]]' + b'", [' * 21 + b"]" * 22,
     "100,000 brackets": b"[" * 100_000,
+    "many members": json.dumps(dict.fromkeys(map(str, range(MAX_VALUES + 1)))).encode(),
+    "many items": json.dumps([0] * (MAX_VALUES + 1)).encode(),
+    "many members of many items": json.dumps([{"a": 1, "b": 2}] * (MAX_VALUES // 3 + 1)).encode(),
+    "many arrays of one": json.dumps([[0]] * (MAX_VALUES // 2 + 1)).encode(),
     "cut off": b'{"a": ',
     "two values": b"{} {}",
     "a comment": b"{} // x",
@@ -54,10 +59,12 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
         b'{"a": [1, -2.5, 1e3, true, null, "\\u017c\\n"]}',
         b"[" * MAX_DEPTH + b"]" * MAX_DEPTH,
         json.dumps({"a": "[{" * 100}).encode(),
-        json.dumps([[]] * 100).encode(),
+        json.dumps([[]] * MAX_VALUES).encode(),
+        json.dumps({"a": ",[{" * MAX_VALUES}).encode(),
+        json.dumps(dict.fromkeys(map(str, range(MAX_VALUES)))).encode(),
         json.dumps(['"[[' * 20, "\\[" * 20, {}]).encode(),
     ],
-    ids=["values", "deep enough", "brackets in a string", "wide", "escapes"],
+    ids=["values", "deep enough", "brackets in a string", "wide", "commas in a string", "members", "escapes"],
 )
 def test_what_is_json_is_read_as_the_library_reads_it(body: bytes) -> None:
     assert decode(body) == json.loads(body)
@@ -93,14 +100,75 @@ def test_the_scan_for_depth_is_linear(body: bytes) -> None:
         (f"text/{CANARY}", 415),
         ("", 415),
         (None, 415),
+        ('application/json ;\tcharset="UTF-8" ', 200),
+        ("application/json; charset=", 415),
+        ("application/json; charset=utf-8; charset=utf-8", 415),
+        ("application/json; profile=x", 415),
+        ("application/json, application/json", 415),
+        ("application/json; charset*=utf-8; charset*0=utf-8", 415),
+        (f"application/json; charset*{'9' * 4_400}=utf-8", 415),
+        ("application/json; charset*=bogus'en'utf-8", 415),
+        ('application/json; charset="\xff"', 415),
     ],
 )
 async def test_a_body_says_that_it_is_json(client: httpx.AsyncClient, content_type: str | None, status: int) -> None:
-    headers = {} if content_type is None else {"Content-Type": content_type}
+    headers = {} if content_type is None else {b"Content-Type": content_type.encode("latin-1")}
     answer = await client.post("/v1/quotes", content=b'{"area_m2": 52, "package": "premium"}', headers=headers)
     assert answer.status_code == status
     if status == 415:
         assert problem(answer, 415)["code"] == "unsupported-media-type"
+
+
+async def test_of_two_content_types_none_is_believed(client: httpx.AsyncClient) -> None:
+    for other in ("application/json", "text/plain"):
+        answer = await client.post(
+            "/v1/quotes",
+            content=b'{"area_m2": 52, "package": "premium"}',
+            headers=[("Content-Type", "application/json"), ("Content-Type", other)],
+        )
+        assert problem(answer, 415)["code"] == "unsupported-media-type"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ['application/json; "' + ";" * 30_000, "application/json;" + " " * 30_000 + "x", "application/json; a=b" * 1_500],
+    ids=["semicolons", "space", "parameters"],
+)
+async def test_a_content_type_is_read_in_linear_time(client: httpx.AsyncClient, content_type: str) -> None:
+    """Reading it as a mail's header takes seconds of the event loop here."""
+    began = time.thread_time()
+    problem(await client.post("/v1/quotes", content=b"{}", headers={"Content-Type": content_type}), 415)
+    assert time.thread_time() - began < 0.5
+
+
+READERS = (
+    ("/v1/quotes", b'{"area_m2": 52, "package": "premium"}', {"Content-Type": "application/json"}),
+    ("/v1/chat/messages", b'{"text": "hej"}', {"Content-Type": "application/json"}),
+    ("/v1/channels/slack/resume", b"x", {**OPERATOR, "Idempotency-Key": "a" * 16}),
+    (f"/privacy/requests/{UUID(int=1)}", b"token=x", {"Content-Type": "application/x-www-form-urlencoded"}),
+    (f"/privacy/requests/{UUID(int=1)}/export", b"token=x", {"Content-Type": "application/x-www-form-urlencoded"}),
+)
+
+
+@pytest.mark.parametrize(("path", "body", "headers"), READERS, ids=[path for path, _, _ in READERS])
+async def test_a_body_is_sent_as_it_is(
+    client: httpx.AsyncClient, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    if path.startswith("/v1/chat"):
+        headers = headers | await open_session(client)
+    for coding in ("gzip", "br", "identity, gzip", "x", ""):
+        answer = await client.post(path, content=body, headers={**headers, "Content-Encoding": coding})
+        assert problem(answer, 415)["code"] == "unsupported-media-type"
+        assert answer.headers["Accept-Encoding"] == "identity"
+    taken = await client.post(path, content=body, headers={**headers, "Content-Encoding": "Identity"})
+    assert taken.status_code in {200, 201, 404}
+
+
+@pytest.mark.parametrize("path", ["/v1/quotes", "/v1/unsubscribe", "/v1/chat/messages"])
+async def test_an_error_is_not_made_of_each_of_thousands_of_members(client: httpx.AsyncClient, path: str) -> None:
+    content = json.dumps(dict.fromkeys((f"{n:x}" for n in range(3_000)), 1)).encode()
+    headers = {**await open_session(client), "Content-Type": "application/json"}
+    assert problem(await client.post(path, content=content, headers=headers), 400)["code"] == "malformed-json"
 
 
 async def test_no_body_where_one_is_needed_is_422(client: httpx.AsyncClient) -> None:
@@ -137,6 +205,55 @@ async def test_values_are_of_their_type_and_in_their_bounds(
     problem(await client.post(path, content=json.dumps(body).encode(), headers=headers), 422)
 
 
+MARKS = "a" + "\u0300" * 7_000 + "\u0316" * 7_000
+SOME_ID = str(UUID(int=1))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/unsubscribe", {"email": "a@b.pl", "reason": MARKS}),
+        ("/v1/unsubscribe", {"email": MARKS}),
+        ("/v1/privacy/requests", {"type": "access", "email": MARKS}),
+        (f"/v1/privacy/requests/{SOME_ID}/verify", {"token": MARKS}),
+        ("/v1/chat/messages", {"text": MARKS}),
+        ("/v1/chat/handoff", {"reason": MARKS}),
+        ("/v1/chat/contact", {"email": "a@b.pl", "name": MARKS}),
+        ("/v1/chat/contact", {"email": "a@b.pl", "phone": MARKS}),
+        ("/v1/chat/contact", {"email": MARKS}),
+        (f"/v1/chat/messages/{SOME_ID}/feedback", {"rating": "up", "comment": MARKS}),
+        (f"/v1/conversations/{SOME_ID}/messages", {"text": MARKS}),
+        ("/v1/followups", {"conversation_id": SOME_ID, "followup_number": 1, "message": MARKS}),
+        ("/v1/channels/slack/pause", {"reason": MARKS}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ",".join(value),
+)
+async def test_a_text_is_measured_before_it_is_composed(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
+    """Composing 14,000 marks on one letter takes half a second of the event loop."""
+    headers = (await open_session(client)) if path.startswith("/v1/chat") else OPERATOR
+    content = json.dumps(body, ensure_ascii=False).encode()
+    began = time.thread_time()
+    problem(await client.post(path, content=content, headers={**headers, "Content-Type": "application/json"}), 422)
+    assert time.thread_time() - began < 0.2
+
+
+@pytest.mark.parametrize("text", [" \n", "\u202e\u200b", "\u3164", "\u2800"], ids=ascii)
+async def test_a_text_that_nobody_can_see_is_none(client: httpx.AsyncClient, text: str) -> None:
+    token = await open_session(client)
+    for path, body in (
+        ("/v1/chat/messages", {"text": text}),
+        ("/v1/chat/handoff", {"reason": text}),
+        ("/v1/chat/contact", {"email": "a@b.pl", "name": text}),
+        ("/v1/followups", {"conversation_id": SOME_ID, "followup_number": 1, "message": text}),
+        ("/v1/channels/slack/pause", {"reason": text}),
+        (f"/v1/conversations/{SOME_ID}/messages", {"text": text}),
+    ):
+        headers = token if path.startswith("/v1/chat") else OPERATOR
+        problem(await client.post(path, json=body, headers=headers), 422)
+
+
 TEXTS = (
     "%00",
     "%ED%A0%80",
@@ -160,6 +277,7 @@ HEADERS = (
     "User-Agent",
     "X-Forwarded-For",
     "Content-Type",
+    "Content-Encoding",
 )
 
 
