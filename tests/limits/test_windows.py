@@ -121,6 +121,7 @@ async def test_a_hundred_thousand_clients_take_bounded_memory() -> None:
         assert windows.away
         assert len(memory) <= MAX_ENTRIES
         assert len(windows._refused) <= MAX_REFUSED
+        assert callers._client.cache_info().currsize < MAX_ENTRIES
         assert psutil.Process().memory_info().rss - before < 100 * 2**20
     finally:
         await windows.aclose()

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core.errors import UnavailableError
 from app.core.keys import KeyRing
@@ -23,6 +24,13 @@ ERRORS: dict[str, Exception] = {
     "refused": ConnectionRefusedError(111, "postgres.internal"),
     "silent": TimeoutError(),
     "busy": UnavailableError("Later.", retry_after=7),
+    "starting": asyncpg.CannotConnectNowError("the database system is starting up"),
+    "crashed": asyncpg.CrashShutdownError("because of a crash of another server process"),
+    "full": asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+    "cut": asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+    "cancelled": asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+    "closed": asyncpg.InterfaceError("connection is closed"),
+    "crowded": PoolTimeoutError("QueuePool limit reached"),
 }
 
 
@@ -59,6 +67,10 @@ async def errors() -> AsyncIterator[httpx.AsyncClient]:
         ("refused", 503, "database-unavailable", "2"),
         ("silent", 503, "database-unavailable", "2"),
         ("busy", 503, "unavailable", "7"),
+        *(
+            (error, 503, "database-unavailable", "2")
+            for error in ("starting", "crashed", "full", "cut", "cancelled", "closed", "crowded")
+        ),
     ],
 )
 async def test_an_outage_is_503_and_a_mistake_is_500(
