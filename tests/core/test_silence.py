@@ -111,8 +111,8 @@ async def test_whoever_waits_for_a_lock_is_let_wait(impatient: Database, sql: as
 
 async def test_a_process_that_is_too_busy_itself_takes_nobody_for_silent(impatient: Database) -> None:
     async def hog() -> None:
-        for _ in range(4):
-            time.sleep(0.6)  # noqa: ASYNC251  it is what is tested
+        for _ in range(16):
+            time.sleep(0.3)  # noqa: ASYNC251  it is what is tested
             await asyncio.sleep(0)
 
     async with impatient.transaction() as session:

@@ -41,7 +41,10 @@ async def late(client: httpx.AsyncClient) -> float:
 async def test_no_request_keeps_the_event_loop_waiting_whatever_it_waits_for_itself(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Beside what a request computes, which has its own test: a call that blocks costs no CPU, and stops everybody."""
+    """Beside what a request computes, which has its own test: a call that blocks costs no CPU, and stops everybody.
+
+    The watchdog looks every 50 ms, so what blocks for 100 ms is seen for certain, and less by chance.
+    """
     asks = {
         "/v1/packages": 200,
         "/v1/consent/texts": 200,
