@@ -75,6 +75,7 @@ async def test_no_request_keeps_the_event_loop_waiting_whatever_it_waits_for_its
             return await late(client) - before
 
         assert await best(talking, enough=0) == 0
+        assert await sample(client, "event_loop_lag_worst_seconds") > 0
 
 
 async def test_a_redis_that_freezes_costs_nobody_more_than_a_moment(
