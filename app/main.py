@@ -53,7 +53,7 @@ from app.web.watchdog import watch_loop
 REDIS_TIMEOUT_SECONDS = 1.0
 REDIS_CONNECTIONS = 20
 COMMAND_SECONDS = 5.0
-"""The longest that a request waits for one statement, also of a server that has fallen silent."""
+"""The longest that a request waits for one statement of a server that answers others (app/core/silence.py)."""
 
 
 class StartError(Exception):

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import asyncpg
@@ -12,6 +13,8 @@ from sqlalchemy import DateTime, MetaData, Row, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+
+from app.core.silence import Watch, Watched
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 POOL_TIMEOUT_SECONDS = 2.0
@@ -129,8 +132,9 @@ class Database:
     `ring` is awaited with the channels announced by `ring_when_committed`, after the commit and outside the
     transaction; it must not raise.
 
-    `command_seconds` bounds how long one statement is waited for, also when the server has fallen silent: then
-    TimeoutError is raised. Without it the server's own limit holds, as long as the server answers.
+    `command_seconds` bounds how long one statement is waited for: then TimeoutError is raised. It also has a server
+    that falls silent noticed, within about SILENT_AFTER_SECONDS, whatever is waited for. Without it the server's own
+    limit holds, as long as the server answers.
 
     A pooler in transaction mode is noticed at the first use. Through it no statement stays prepared and no timeout can
     be set on the server by us (docs/operations/running.md says where then).
@@ -162,6 +166,7 @@ class Database:
         event.listen(self.engine.sync_engine, "do_connect", self._session_connects)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._url = _plain_url(url)
+        self._watch = Watch(self._url) if command_seconds is not None else None
         self._pooled: bool | None = None
         self._through_pooler: Mapping[str, Any] = {
             "statement_cache_size": 0,
@@ -210,8 +215,11 @@ class Database:
         if self._pooled is None:
             await self._meet()
         async with self._sessions() as session:
-            async with session.begin():
-                yield session
+            with ExitStack() as watched:  # outside of what commits, which waits for the server too
+                async with session.begin():
+                    if self._watch is not None:
+                        await _connect(session, watched.enter_context(self._watch.over()))
+                    yield session
             ringing = session.info.pop(_RINGING, None)
         if ringing:
             await self._ring(ringing)
@@ -261,6 +269,8 @@ class Database:
 
     async def dispose(self) -> None:
         """Close every connection."""
+        if self._watch is not None:
+            await self._watch.aclose()
         await self.engine.dispose()
         if not self._drivers_ready:
             return
@@ -277,6 +287,14 @@ _RINGING = "ring_when_committed"
 def ring_when_committed(session: AsyncSession, channels: Iterable[str]) -> None:
     """Announce that this transaction made alerts due on `channels`; the doorbell rings if and when it commits."""
     session.info.setdefault(_RINGING, set()).update(channels)
+
+
+async def _connect(session: AsyncSession, watched: Watched) -> None:
+    """Have a session take its connection. Raises TimeoutError when the server is silent."""
+    async with asyncio.timeout(None) as waiting:
+        watched.ends_by(partial(waiting.reschedule, 0))
+        connection = await driver_of(session)
+    watched.ends_by(connection.terminate)
 
 
 async def driver_of(session: AsyncSession) -> asyncpg.Connection:

@@ -13,7 +13,8 @@ from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
 DELIVER_ALERTS = "deliver_alerts"
-RING_SECONDS = 0.25
+RING_SECONDS = 0.15
+"""With what the limiter waits for Redis (app/web/windows.py) a quarter of a second: what a lead's message may lose."""
 RECEIPT_PREFIX: Final = "novahouse:receipt:"
 """Before an alert's id: the key of its receipt (worker/receipts.py)."""
 

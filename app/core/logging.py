@@ -11,9 +11,11 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-from app.core.redaction import Redactor
+from app.core.redaction import REDACTED, Redactor
 
 _MAX_CAUSES = 5
+_SHORTEST_WORDS = 4
+"""Fewer characters of an exception's message are no message, and may stand anywhere."""
 _QUIET_LOGGERS = ("arq.worker", "httpx", "httpcore", "asyncio", "uvicorn.access")
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -22,7 +24,8 @@ _log = structlog.stdlib.get_logger(__name__)
 def _where_it_happened(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Put an exception as its classes and the lines it came through.
 
-    Its message stays out: a driver's message quotes rows, and rows hold personal data.
+    Its message stays out: a driver's message quotes rows, and rows hold personal data. asyncio repeats it in the line
+    about a task whose end nobody awaited.
     """
     exc_info = event.pop("exc_info", None)
     if not exc_info:
@@ -33,6 +36,7 @@ def _where_it_happened(_logger: Any, _name: str, event: structlog.typing.EventDi
         error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
     chain: list[dict[str, Any]] = []
     while error is not None and len(chain) < _MAX_CAUSES:
+        event["event"] = _without_words(event.get("event"), error)
         frames = traceback.extract_tb(error.__traceback__)
         chain.append(
             {
@@ -43,6 +47,15 @@ def _where_it_happened(_logger: Any, _name: str, event: structlog.typing.EventDi
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     event["raised"] = chain
     return event
+
+
+def _without_words(said: Any, error: BaseException) -> Any:
+    """What a line says, without what an exception says of itself."""
+    if not isinstance(said, str):
+        return said
+    words = str(error)
+    said = said.replace(repr(error), type(error).__qualname__)
+    return said.replace(words, REDACTED) if len(words) >= _SHORTEST_WORDS else said
 
 
 def configure_logging(*, level: str, json: bool, secrets: Iterable[str] = ()) -> None:

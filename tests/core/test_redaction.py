@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.core.redaction import MAX_TEXT, REDACTED, Redactor
+from app.core.redaction import MAX_ITEMS, MAX_TEXT, REDACTED, Redactor
 from app.core.settings import Settings
-from tests.processes import ROOT
+from tests.processes import ROOT, inherited
 
 SECRET = "Pa55/word+of=the base"
 REDACTOR = Redactor([SECRET])
@@ -29,6 +29,7 @@ PRIVATE = {
     "an address with Polish letters": "łukasz@żółw.pl",
     "an address with a soft hyphen": "jan.kowal\u00adski@exam\u200bple.com",
     "a full-width address": "ｊａｎ@ｅｘａｍｐｌｅ.com",
+    "an address with a full-width at sign": "jan.kowalski\uff20example.com",
     "a mailbox": "Jan Kowalski <jan.kowalski@example.com>",
     "a phone": "691222333",
     "a phone with its country": "+48 691 222 333",
@@ -161,6 +162,13 @@ def test_a_text_is_bounded() -> None:
     assert len(REDACTOR.text("word " * 100_000)) < MAX_TEXT + 50
 
 
+def test_whatever_has_many_parts_is_bounded() -> None:
+    many = range(100_000)
+    shown = REDACTOR.event({"rows": list(many), "members": {f"m{n}": n for n in many}, "deep": [[[*many]]]})
+    assert [len(shown["rows"]), len(shown["members"]), len(shown["deep"][0][0])] == [MAX_ITEMS] * 3
+    assert len(REDACTOR.event({f"m{n}": n for n in many})) == MAX_ITEMS
+
+
 def test_every_secret_of_the_settings_is_known_to_the_log() -> None:
     settings = Settings(
         secret_key=SecretStr("the-secret-key"),
@@ -175,11 +183,12 @@ def test_every_secret_of_the_settings_is_known_to_the_log() -> None:
 
 
 _TALKATIVE = """
-import asyncio, gc, logging, threading, warnings
+import asyncio, gc, logging, sys, threading, warnings
 import structlog
 from app.core.logging import configure_logging, log_uncaught
 
 CANARY = "jan.kowalski@example.com"
+WORDS = "our Nowak told us his name"  # which no pattern knows
 configure_logging(level="INFO", json=True, secrets=["base-password"])
 log_uncaught()
 log = structlog.stdlib.get_logger("ours")
@@ -192,17 +201,17 @@ other = logging.getLogger("library")
 other.info("%s said %r", CANARY, {"a": CANARY})
 other.warning("a line\\r\\n2026-11-26 ERROR forged base-password")
 try:
-    raise ValueError(CANARY) from KeyError(CANARY)
+    raise ValueError(WORDS) from KeyError(WORDS)
 except ValueError:
     log.exception("failed")
-    other.exception("failed too")
+    other.exception("failed too: %s, %r", *[sys.exc_info()[1]] * 2)
 warnings.warn(CANARY)
 thread = threading.Thread(target=lambda: 1 / len(CANARY.replace(CANARY, "")))
 thread.start(); thread.join()
 
 async def forgotten():
     async def fails():
-        raise ValueError(CANARY)
+        raise ValueError(WORDS)
     task = asyncio.ensure_future(fails())
     await asyncio.sleep(0.01)
     del task
@@ -212,10 +221,14 @@ asyncio.run(forgotten())
 
 class Bad:
     def __del__(self):
-        raise ValueError(CANARY)
+        raise ValueError(WORDS)
 
 Bad()
-raise RuntimeError(CANARY)
+error = None
+for _ in range(100):
+    cause, error = error, RuntimeError(WORDS)
+    error.__cause__ = cause
+raise error
 """
 
 
@@ -230,6 +243,46 @@ def test_no_way_to_write_a_line_shows_a_person_or_forges_a_line() -> None:
         *("critical", "error", "error", "critical"),
     ]
     assert "kowalski" not in done.stderr
+    assert "Nowak" not in done.stderr
     assert "base-password" not in done.stderr
     assert "\x1b" not in done.stderr
     assert lines[-1]["raised"][0]["class"] == "builtins.RuntimeError"
+    assert 1 < len(lines[-1]["raised"]) < 10
+
+
+_PROCESSES = {
+    "api": "import app.main\napp.main.app",
+    "worker": """
+import asyncio
+import worker.settings
+asyncio.get_event_loop().run_until_complete(worker.settings._on_startup({}))
+""",
+}
+
+
+@pytest.mark.parametrize("process", _PROCESSES)
+def test_both_processes_log_in_production_as_json_and_without_their_secrets(
+    process: str, database_url: str, redis_url: str
+) -> None:
+    key = "a-key-of-operators-that-nobody-may-read"
+    environment = inherited() | {
+        "ENVIRONMENT": "production",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SECRET_KEY": "a-secret-that-is-of-nobody-s-concern",
+        "ADMIN_API_KEY": key,
+    }
+    said = f"import logging\nlogging.getLogger('library').warning('it is %s', '{key}')\nraise ValueError('our Nowak')"
+    done = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", f"{_PROCESSES[process]}\n{said}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert f"it is {REDACTED}" in {line["event"] for line in lines}
+    assert lines[-1]["event"] == "uncaught_exception"
+    assert key not in done.stderr
+    assert "Nowak" not in done.stderr

@@ -9,9 +9,13 @@ import asyncpg
 import httpx
 import pytest
 
+from app.core.db import Database
+from app.core.settings import Settings
+from app.web import enforcement
 from app.web.ratelimit import SITE_FACTOR
 from tests.conftest import ADMIN_KEY, OPERATOR
 from tests.limits.conftest import BEHIND_A_PROXY, SMALL, from_address, left, sample
+from tests.operations.keys import bearer, make, revoke
 from tests.processes import api, eventually, running
 from tests.talk import open_session, say
 
@@ -231,6 +235,36 @@ async def test_guessing_keys_is_limited_though_another_key_works(small: httpx.As
         for n in range(API + 2)
     ]
     assert guesses in ([401] * API + [429] * 2, [401] * (API - 1) + [429] * 3)
+
+
+async def test_a_key_that_was_revoked_is_its_sender_s_again(small: httpx.AsyncClient, lasting_url: str) -> None:
+    database = Database(Settings(database_url=lasting_url).database_url, pool_size=1)
+
+    async def holds(key: str) -> tuple[int, bool]:
+        """The status, and whether the limit was that of keys that work."""
+        answer = await small.get("/v1/alerts", headers=bearer(key))
+        return answer.status_code, answer.headers["RateLimit-Policy"].startswith('"bulk"')
+
+    try:
+        created = await make(database, "alerts:read")
+        assert [await holds(created.key) for _ in range(2)] == [(200, False), (200, True)]
+        await revoke(database, created.prefix)
+        assert [await holds(created.key) for _ in range(2)] == [(401, True), (401, False)]
+    finally:
+        await database.dispose()
+
+
+async def test_a_key_is_known_to_work_for_a_while_only(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def policies() -> list[str]:
+        answers = [await client.get("/v1/channels", headers=OPERATOR) for _ in range(2)]
+        return [answer.headers["RateLimit-Policy"].partition(";")[0] for answer in answers]
+
+    monkeypatch.setattr(enforcement, "KEY_SECONDS", 0)
+    assert '"bulk"' not in await policies()
+    monkeypatch.undo()
+    assert (await policies())[1] == '"bulk"'
 
 
 async def test_health_and_metrics_are_never_refused(small: httpx.AsyncClient) -> None:

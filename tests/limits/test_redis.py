@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 
 import httpx
+import redis
 
 from app.devstack.redis import EmbeddedRedis
+from app.web.windows import KEY_PREFIX
 from tests.limits.conftest import SMALL, sample
 from tests.processes import api, eventually
 
@@ -58,15 +60,16 @@ async def test_memory_keeps_the_limits_while_redis_is_gone(
         assert await in_memory(client)
         own_redis.start()
         await eventually(lambda: in_redis(client), every=0.2)
-        assert (await client.get("/v1/packages")).headers["RateLimit"].startswith('"api-hour";r=199')
+        with redis.Redis.from_url(own_redis.url) as plain:
+            assert plain.dbsize() == 0
+            assert (await client.get("/v1/packages")).headers["RateLimit"].startswith('"api-hour";r=199')
+            assert {key.split(b":")[0] for key in plain.scan_iter()} == {KEY_PREFIX.encode()}
         assert await sample(client, "rate_limit_fallbacks_total") == 1
 
 
 async def test_a_process_starts_counting_anew_when_scripts_were_flushed(
     environment: dict[str, str], own_redis: EmbeddedRedis, tmp_path: Path
 ) -> None:
-    import redis  # noqa: PLC0415
-
     async with api(environment | SMALL | {"REDIS_URL": own_redis.url}, tmp_path / "api.log") as (_, client):
         assert (await client.get("/v1/packages")).status_code == 200
         with redis.Redis.from_url(own_redis.url) as plain:

@@ -1,8 +1,11 @@
 """Counting itself: it agrees with the library, it is bounded, and what it promises about waiting is true."""
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -13,6 +16,7 @@ from app.core.keys import KeyRing
 from app.devstack.redis import EmbeddedRedis
 from app.web.client import Callers
 from app.web.windows import MAX_ENTRIES, MAX_REFUSED, Check, MemoryWindows, SharedWindows, Window, Windows
+from tests.processes import eventually
 
 NOWHERE = "redis://127.0.0.1:9/0"
 PLENTY = 10**9
@@ -117,9 +121,32 @@ async def test_a_hundred_thousand_clients_take_bounded_memory() -> None:
         assert windows.away
         assert len(memory) <= MAX_ENTRIES
         assert len(windows._refused) <= MAX_REFUSED
+        assert callers._client.cache_info().currsize < MAX_ENTRIES
         assert psutil.Process().memory_info().rss - before < 100 * 2**20
     finally:
         await windows.aclose()
+
+
+async def test_a_window_in_memory_slides_too() -> None:
+    check = check_of("10 per 2 seconds", "somebody")
+
+    async def filled() -> tuple[MemoryWindows, float] | None:
+        """Memory that is full, and the number of the window in which it became so; None when one ended meanwhile."""
+        memory, began = MemoryWindows(), time.time() // check.length
+        answers = [memory.acquire([check]).admitted for _ in range(11)]
+        return (memory, began) if answers == [True] * 10 + [False] else None
+
+    while (found := await filled()) is None:
+        pass
+    memory, number = found
+
+    async def the_next_began() -> bool:
+        return time.time() // check.length > number
+
+    await eventually(the_next_began)
+    (fresh,) = memory.acquire([replace(check, limit=100)]).windows
+    assert (fresh.used, fresh.before) == (0, 10)
+    assert fresh.weight(check.length) == math.floor(10 * fresh.fades / check.length)
 
 
 async def test_whoever_was_seen_last_is_remembered_when_memory_is_full() -> None:

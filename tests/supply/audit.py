@@ -34,6 +34,11 @@ def main() -> int:
     except (ValueError, KeyError):
         sys.stderr.write(f"audit: nothing was audited: {done.stderr.strip().splitlines()[-1:]}\n")
         return 0
+    return report(dependencies)
+
+
+def report(dependencies: list[dict[str, Any]]) -> int:
+    """Print what was found; gives the exit code."""
     found, audited = verdict(dependencies)
     sys.stdout.write("".join(f"{line}\n" for line in found))
     sys.stdout.write(f"audit: {audited} of {len(dependencies)} packages audited, {len(found)} vulnerabilities\n")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 FORBIDDEN: Final = {
@@ -51,9 +51,14 @@ def main(image: str) -> int:
             subprocess.Popen([engine, "export", container], stdout=subprocess.PIPE) as export,  # noqa: S603
             tarfile.open(fileobj=export.stdout, mode="r|") as archive,
         ):
-            members = [(member.name.removeprefix("./"), member.isfile() and member.mode) for member in archive]
+            members = [(member.name.removeprefix("./"), member.mode if member.isfile() else 0) for member in archive]
     finally:
         subprocess.run([engine, "rm", container], capture_output=True, check=False)  # noqa: S603
+    return report(members)
+
+
+def report(members: Sequence[tuple[str, int]]) -> int:
+    """Print what is wrong with these files, each with its mode, 0 for what is no file; gives the exit code."""
     found = problems(name for name, _ in members)
     found += [f"runs as its owner: /{name}" for name, mode in members if mode and mode & 0o6000]
     sys.stdout.write("".join(f"{line}\n" for line in found))

@@ -1,6 +1,7 @@
 """Errors that no route of ours raises today: whoever adds one that does gets the right problem."""
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import asyncpg
@@ -8,13 +9,16 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.core.errors import UnavailableError
+from app.api import ROUTERS
+from app.core.errors import AppError, UnavailableError
 from app.core.keys import KeyRing
 from app.core.settings import Settings
 from app.web.client import Callers
 from app.web.handlers import install_handlers
 from app.web.middleware import CatchMiddleware, RequestMiddleware
+from tests.processes import ROOT
 
 ERRORS: dict[str, Exception] = {
     "unique": asyncpg.UniqueViolationError("a value that somebody wrote"),
@@ -23,6 +27,13 @@ ERRORS: dict[str, Exception] = {
     "refused": ConnectionRefusedError(111, "postgres.internal"),
     "silent": TimeoutError(),
     "busy": UnavailableError("Later.", retry_after=7),
+    "starting": asyncpg.CannotConnectNowError("the database system is starting up"),
+    "crashed": asyncpg.CrashShutdownError("because of a crash of another server process"),
+    "full": asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+    "cut": asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+    "cancelled": asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+    "closed": asyncpg.InterfaceError("connection is closed"),
+    "crowded": PoolTimeoutError("QueuePool limit reached"),
 }
 
 
@@ -59,6 +70,10 @@ async def errors() -> AsyncIterator[httpx.AsyncClient]:
         ("refused", 503, "database-unavailable", "2"),
         ("silent", 503, "database-unavailable", "2"),
         ("busy", 503, "unavailable", "7"),
+        *(
+            (error, 503, "database-unavailable", "2")
+            for error in ("starting", "crashed", "full", "cut", "cancelled", "closed", "crowded")
+        ),
     ],
 )
 async def test_an_outage_is_503_and_a_mistake_is_500(
@@ -79,3 +94,23 @@ async def test_a_pointer_escapes_what_rfc_6901_escapes(errors: httpx.AsyncClient
 async def test_a_request_logs_nothing_that_was_bound_before_it(errors: httpx.AsyncClient) -> None:
     with structlog.contextvars.bound_contextvars(left_behind="by somebody else"):
         assert set((await errors.get("/context/names")).json()) == {"client", "request_id", "trace_id"}
+
+
+COMMAND_LINE_ONLY = {"api-key-unknown", "api-keys-too-many", "limit-invalid", "policy-unknown"}
+
+
+def kinds(base: type[AppError] = AppError) -> Iterator[type[AppError]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_the_docs_list_every_code_that_a_request_may_get() -> None:
+    assert ROUTERS  # which imports whatever may be raised
+    ours = {kind.code for kind in kinds() if kind.__module__ != AppError.__module__}
+    web = "".join(path.read_text() for path in (ROOT / "app/web").glob("*.py"))
+    beside_them = set(re.findall(r'code="([a-z-]+)"', web))
+    assert {"rate-limited", "overloaded", "internal-error"} <= beside_them
+    table = (ROOT / "docs/api.md").read_text().partition("| status | code |")[2]
+    listed = set(re.findall(r"`([a-z-]+)`", table))
+    assert (ours | beside_them) - COMMAND_LINE_ONLY - listed == set()
