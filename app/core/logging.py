@@ -14,7 +14,8 @@ from structlog.typing import Processor
 from app.core.redaction import Redactor
 
 _MAX_CAUSES = 5
-_QUIET_LOGGERS = ("arq.worker", "httpx", "httpcore", "asyncio", "uvicorn.access")
+_QUIET_LOGGERS = ("arq.worker", "httpx", "httpcore", "asyncio", "uvicorn.access", "app.core.pools.FairPool")
+"""The last is SQLAlchemy's, which names it after the class."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
