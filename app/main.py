@@ -53,7 +53,9 @@ from app.web.watchdog import watch_loop
 REDIS_TIMEOUT_SECONDS = 1.0
 REDIS_CONNECTIONS = 20
 COMMAND_SECONDS = 5.0
-"""The longest that a request waits for one statement of a server that answers others (app/core/silence.py)."""
+"""The longest that a request waits for one statement, of a server that answers others."""
+SILENCE_SECONDS = 1.3
+"""The longest that a request waits for a server that answers nobody, but for the tenths of app/core/pulse.py."""
 
 
 class StartError(Exception):
@@ -84,6 +86,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
                 pool_size=settings.database_pool_size,
                 ring=doorbell,
                 command_seconds=COMMAND_SECONDS,
+                silence_seconds=SILENCE_SECONDS,
             )
             cleanup.push_async_callback(database.dispose)
             try:

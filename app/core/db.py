@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from functools import partial
 from typing import Any, TypeAlias, cast
 
 import asyncpg
@@ -14,15 +13,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from app.core.silence import Watch, Watched
+from app.core.pools import FairPool
+from app.core.pulse import Pulse
 
 CONNECT_TIMEOUT_SECONDS = 2.0
-POOL_TIMEOUT_SECONDS = 2.0
+QUEUE_SECONDS = 1.5
+"""How long a connection is waited for while the server answers others."""
+SILENCE_SECONDS = 10.0
+"""After how long without any answer a server counts as silent, for whom nobody waits."""
 DRIVER_TIMEOUT_SECONDS = 1.0
-"""To connect, and to give back a connection whose server fell silent: the queue before them is fair, nothing waits."""
+"""To connect, and to give back a connection: the queue before them is fair, nothing else waits."""
 CLOSE_TIMEOUT_SECONDS = 2.0
-SILENT_SECONDS = 1.0
-"""For how long after a statement that was not answered in time those in the queue are not sent after it."""
 STATEMENT_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 
@@ -109,7 +110,12 @@ async def _through_pooler(url: str) -> bool:
 
     Raises what asyncpg raises when nobody answers.
     """
-    connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_SECONDS, statement_cache_size=0)
+    connection = await asyncpg.connect(
+        url,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=CONNECT_TIMEOUT_SECONDS,
+        statement_cache_size=0,
+    )
     try:
         async with connection.transaction():
             answering = await connection.fetchval("SELECT pg_backend_pid()")
@@ -132,9 +138,11 @@ class Database:
     `ring` is awaited with the channels announced by `ring_when_committed`, after the commit and outside the
     transaction; it must not raise.
 
-    `command_seconds` bounds how long one statement is waited for: then TimeoutError is raised. It also has a server
-    that falls silent noticed, within about SILENT_AFTER_SECONDS, whatever is waited for. Without it the server's own
-    limit holds, as long as the server answers.
+    `command_seconds` bounds how long one statement is waited for; then TimeoutError is raised. Without it the server's
+    own limit holds. A server that has answered nobody for `silence_seconds` is silent (app/core/pulse.py): whatever
+    waits for it is given up, with whatever error the driver has for a connection that was closed, and until it answers
+    again whoever asks for a connection gets SilentError, a TimeoutError. While it answers, a connection is waited for
+    QUEUE_SECONDS, in the order of coming; then BusyError is raised, a TimeoutError too.
 
     A pooler in transaction mode is noticed at the first use. Through it no statement stays prepared and no timeout can
     be set on the server by us (docs/operations/running.md says where then).
@@ -147,12 +155,14 @@ class Database:
         pool_size: int,
         ring: Ring = _nobody_listens,
         command_seconds: float | None = None,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
+        self._pulse = Pulse(self._ask, silence_seconds=silence_seconds)
         self.engine = create_async_engine(
             url,
+            poolclass=FairPool,
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=POOL_TIMEOUT_SECONDS,
             pool_use_lifo=True,
             hide_parameters=True,
             json_serializer=_dump_json,
@@ -163,10 +173,11 @@ class Database:
                 "server_settings": _SERVER_SETTINGS,
             },
         )
+        pool = cast("FairPool", self.engine.sync_engine.pool)
+        pool.stand_behind(self._pulse, self._pulse.queue(places=pool_size, seconds=QUEUE_SECONDS))
         event.listen(self.engine.sync_engine, "do_connect", self._session_connects)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._url = _plain_url(url)
-        self._watch = Watch(self._url) if command_seconds is not None else None
         self._pooled: bool | None = None
         self._through_pooler: Mapping[str, Any] = {
             "statement_cache_size": 0,
@@ -187,9 +198,7 @@ class Database:
             server_settings=_SERVER_SETTINGS,
         )
         self._drivers_ready = False
-        # the pool hands a free connection to whoever comes, past those who wait; this queue is fair
-        self._turn = asyncio.Semaphore(pool_size)
-        self._silent_until = 0.0
+        self._queue = self._pulse.queue(places=pool_size, seconds=QUEUE_SECONDS)
 
     async def _meet(self) -> None:
         """Learn once what is at the other end."""
@@ -197,7 +206,16 @@ class Database:
             if self._pooled is None:
                 self._pooled = await _through_pooler(self._url)
 
+    async def _ask(self) -> None:
+        connection = await asyncpg.connect(self._url, statement_cache_size=0)
+        try:
+            await connection.execute("SELECT 1")
+            await connection.close()
+        finally:
+            connection.terminate()
+
     def _session_connects(self, _dialect: Any, _record: Any, _args: Any, options: dict[str, Any]) -> None:
+        options["async_creator_fn"] = self._connect
         if self._pooled:
             del options["server_settings"]
             options |= self._through_pooler
@@ -207,7 +225,10 @@ class Database:
         if self._pooled:
             del options["server_settings"]
             options |= {"connection_class": _PooledConnection, **self._through_pooler}
-        return await asyncpg.connect(*args, **options)
+        return await self._connect(*args, **options)
+
+    async def _connect(self, *args: Any, **options: Any) -> asyncpg.Connection:
+        return await self._pulse.connected(asyncpg.connect(*args, **options))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -215,11 +236,8 @@ class Database:
         if self._pooled is None:
             await self._meet()
         async with self._sessions() as session:
-            with ExitStack() as watched:  # outside of what commits, which waits for the server too
-                async with session.begin():
-                    if self._watch is not None:
-                        await _connect(session, watched.enter_context(self._watch.over()))
-                    yield session
+            async with session.begin():
+                yield session
             ringing = session.info.pop(_RINGING, None)
         if ringing:
             await self._ring(ringing)
@@ -231,34 +249,28 @@ class Database:
         Only for the two hot paths, a turn of the chat and the delivery of an alert, where a Core statement costs more
         than everything else (docs/decisions/0004-hot-path.md). A jsonb value goes in as text and comes out as Python.
 
-        Raises TimeoutError when no connection is free in time, and to everybody in the queue once the server has left a
-        statement unanswered: each in turn would wait in vain as long.
+        Raises TimeoutError when no connection is free in time and when the server is silent.
         """
-        loop = asyncio.get_running_loop()
         if not self._drivers_ready:
             await self._meet()
             await self._drivers  # opens no connection yet, hence never waits
             self._drivers_ready = True
-        if self._turn.locked():
-            async with asyncio.timeout(POOL_TIMEOUT_SECONDS):
-                await self._turn.acquire()
-            if loop.time() < self._silent_until:
-                self._turn.release()
-                raise TimeoutError
-        else:
-            await self._turn.acquire()
+        await self._queue.enter()
         try:
             async with self._drivers.acquire(timeout=DRIVER_TIMEOUT_SECONDS) as connection:
+                answered = False
+                self._pulse.begin(connection)
                 try:
                     yield cast("asyncpg.Connection", connection)
+                    answered = True
                 except TimeoutError:
-                    connection.terminate()  # else giving it back waits for its server too
+                    with suppress(asyncpg.InterfaceError):  # it was closed already
+                        connection.terminate()  # else giving it back waits for its server too
                     raise
-        except TimeoutError:
-            self._silent_until = loop.time() + SILENT_SECONDS
-            raise
+                finally:
+                    self._pulse.end(connection, answered=answered)
         finally:
-            self._turn.release()
+            self._queue.leave()
 
     async def ping(self) -> None:
         """Ask the server for an answer. Raises what the driver raises when there is none."""
@@ -269,8 +281,7 @@ class Database:
 
     async def dispose(self) -> None:
         """Close every connection."""
-        if self._watch is not None:
-            await self._watch.aclose()
+        await self._pulse.aclose()
         await self.engine.dispose()
         if not self._drivers_ready:
             return
@@ -287,14 +298,6 @@ _RINGING = "ring_when_committed"
 def ring_when_committed(session: AsyncSession, channels: Iterable[str]) -> None:
     """Announce that this transaction made alerts due on `channels`; the doorbell rings if and when it commits."""
     session.info.setdefault(_RINGING, set()).update(channels)
-
-
-async def _connect(session: AsyncSession, watched: Watched) -> None:
-    """Have a session take its connection. Raises TimeoutError when the server is silent."""
-    async with asyncio.timeout(None) as waiting:
-        watched.ends_by(partial(waiting.reschedule, 0))
-        connection = await driver_of(session)
-    watched.ends_by(connection.terminate)
 
 
 async def driver_of(session: AsyncSession) -> asyncpg.Connection:

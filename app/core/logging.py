@@ -16,7 +16,8 @@ from app.core.redaction import REDACTED, Redactor
 _MAX_CAUSES = 5
 _SHORTEST_WORDS = 4
 """Fewer characters of an exception's message are no message, and may stand anywhere."""
-_QUIET_LOGGERS = ("arq.worker", "httpx", "httpcore", "asyncio", "uvicorn.access")
+_QUIET_LOGGERS = ("arq.worker", "httpx", "httpcore", "asyncio", "uvicorn.access", "app.core.pools.FairPool")
+"""The last is SQLAlchemy's, which names it after the class."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
