@@ -1,6 +1,6 @@
 """Problem details (RFC 9457): the one shape of every answer that is not a success."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -40,9 +40,11 @@ def problem_response(
     detail: str | None = None,
     errors: Sequence[InvalidPart] | None = None,
     headers: dict[str, str] | None = None,
+    kind: type[Problem] = Problem,
+    members: Mapping[str, Any] | None = None,
 ) -> Response:
-    """A problem as an HTTP response. Absent members are left out."""
-    problem = Problem(
+    """A problem as an HTTP response. Absent members are left out. `members`: those that `kind` has beside the usual."""
+    problem = kind(
         type=f"{TYPE}{code}",
         title=title,
         status=status,
@@ -50,6 +52,7 @@ def problem_response(
         detail=detail,
         request_id=str(structlog.contextvars.get_contextvars().get("request_id", "")),
         errors=list(errors) if errors else None,
+        **(members or {}),
     )
     return Response(
         problem.model_dump_json(exclude_none=True), status_code=status, media_type=MEDIA_TYPE, headers=headers

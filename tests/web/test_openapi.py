@@ -92,10 +92,9 @@ async def test_operation_ids_are_the_ones_that_clients_know(client: httpx.AsyncC
 
 async def test_every_error_is_documented_as_a_problem(client: httpx.AsyncClient) -> None:
     for path, operation in operations(await schema(client)):
-        if path.startswith("/health"):
-            continue
         statuses = set(operation["responses"])
-        assert {"408", "413", "422", "429", "500", "503"} <= statuses, path
+        if not path.startswith("/health"):
+            assert {"408", "413", "422", "429", "500", "503"} <= statuses, path
         assert ("401" in statuses) == ("security" in operation), path
         for status, response in operation["responses"].items():
             if not status.startswith("2"):
