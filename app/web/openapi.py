@@ -1,4 +1,4 @@
-"""OpenAPI: stable operation ids, and a Problem for every answer that is not a success."""
+"""OpenAPI: stable operation ids, a Problem for every answer that is not a success, and the headers of all of them."""
 
 from typing import Any, Final
 
@@ -7,7 +7,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
+from app.web import headers
 from app.web.admission import UNBOUNDED_PATH
+from app.web.headers import HEADERS, carrying
 from app.web.problems import EVERYWHERE, Problem, documented
 from app.web.ratelimit import EXEMPT
 
@@ -48,9 +50,10 @@ def install_openapi(app: FastAPI) -> None:
             problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(problem.pop("$defs"))
             components["Problem"] = problem
+            document["components"]["headers"] = HEADERS
             _restore_examples(app, components)
             for path, operations in document["paths"].items():
-                _document_problems(path, operations)
+                _document_answers(path, operations)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -67,7 +70,7 @@ def _restore_examples(app: FastAPI, components: dict[str, Any]) -> None:
                 components[model.__name__]["examples"] = extra["examples"]
 
 
-def _document_problems(path: str, operations: dict[str, Any]) -> None:
+def _document_answers(path: str, operations: dict[str, Any]) -> None:
     for operation in operations.values():
         responses = operation["responses"]
         statuses = _anyhow(path)
@@ -75,7 +78,7 @@ def _document_problems(path: str, operations: dict[str, Any]) -> None:
             statuses.append(404)
         named = {parameter["name"] for parameter in operation.get("parameters", ())}
         if "requestBody" in operation or "Idempotency-Key" in named:
-            statuses += [400, 415]
+            statuses.append(415)
         if "Idempotency-Key" in named:
             statuses.append(409)
         if "security" in operation:
@@ -84,13 +87,18 @@ def _document_problems(path: str, operations: dict[str, Any]) -> None:
                 statuses.append(403)
         for status, problem in documented(*statuses).items():
             responses[str(status)] = _with_own(problem, responses.get(str(status), {}))
+        for status, response in responses.items():
+            sent = headers.EVERYWHERE if path in EXEMPT else (*headers.EVERYWHERE, *headers.OF_LIMITS)
+            if "Idempotency-Key" in named and status.startswith("2"):
+                sent = (*sent, "Idempotent-Replayed")
+            response["headers"] = carrying(*sent) | response.get("headers", {})
         operation["responses"] = dict(sorted(responses.items()))
 
 
 def _anyhow(path: str) -> list[int]:
     """What a route may answer whatever it is asked: health keeps no limits, and takes nothing that may be invalid."""
     if path == UNBOUNDED_PATH:
-        return [500]
+        return [400, 431, 500]
     return [status for status in EVERYWHERE if path not in EXEMPT or status not in _NOT_OF_EXEMPT]
 
 

@@ -7,6 +7,8 @@ import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from app.web.headers import carrying
+
 MEDIA_TYPE = "application/problem+json"
 TYPE = "tag:novahouse.pl,2026:problem:"
 """What stands before `code` in `type`: a URI (RFC 4151) that names and leads nowhere; docs/api.md lists the codes."""
@@ -74,7 +76,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": _DESCRIPTIONS[status],
-            **({"headers": {name: _HEADERS[name] for name in _CARRIED[status]}} if status in _CARRIED else {}),
+            "headers": carrying(*_CARRIED.get(status, ())),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
@@ -82,7 +84,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _DESCRIPTIONS = {
-    400: "The body is not JSON, or a header cannot be read.",
+    400: "The request, its body or a header cannot be read, or it names a host that is not ours.",
     401: "The credential is absent or not valid.",
     403: "The credential does not allow this.",
     404: "There is no such resource.",
@@ -94,22 +96,16 @@ _DESCRIPTIONS = {
     415: "The body is not `application/json` in UTF-8, or has a `Content-Encoding`.",
     422: "The request is well formed and not valid; `errors` says where.",
     429: "Too many requests; try again after `Retry-After` seconds.",
+    431: "Request line and headers have more than 32 KiB.",
     500: "We made a mistake; it is logged under `request_id`.",
     503: "A part we depend on does not answer; try again after `Retry-After` seconds.",
 }
 _CARRIED = {
     401: ("WWW-Authenticate",),
-    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    409: ("Retry-After",),
+    415: ("Accept-Encoding",),
+    429: ("Retry-After",),
     503: ("Retry-After",),
 }
-_HEADERS = {
-    name: {"description": description, "schema": schema}
-    for name, description, schema in (
-        ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 0}),
-        ("RateLimit", "What is left, and for how long (draft-ietf-httpapi-ratelimit-headers).", {"type": "string"}),
-        ("RateLimit-Policy", "Every limit that holds here: its amount `q` in `w` seconds.", {"type": "string"}),
-        ("WWW-Authenticate", "`Bearer`.", {"type": "string"}),
-    )
-}
-EVERYWHERE = (408, 413, 422, 429, 500, 503)
+EVERYWHERE = (400, 408, 413, 422, 429, 431, 500, 503)
 """What any route may answer."""
