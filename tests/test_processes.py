@@ -16,6 +16,7 @@ from app.devstack.redis import EmbeddedRedis
 from app.devstack.sink.app import RunningSink, running_sink
 from app.devstack.sink.settings import SinkSettings
 from tests.conftest import new_database
+from tests.conversations.test_bad_input import problem
 from tests.processes import api, eventually, free_port, running, worker
 from tests.talk import capture_lead, open_session, say
 
@@ -203,7 +204,10 @@ async def test_postgresql_gone_is_503_and_comes_back_without_a_restart(
             assert refused.headers["content-type"] == "application/problem+json"
             assert int(refused.headers["Retry-After"]) > 0
             assert (await client.get("/health/live")).status_code == 200
-            assert (await client.get("/health/ready")).status_code == 503
+            not_ready = await client.get("/health/ready")
+            found = problem(not_ready, 503)
+            assert (found["code"], found["postgresql"], found["redis"]) == ("database-unavailable", "down", "ok")
+            assert int(not_ready.headers["Retry-After"]) > 0
         finally:
             postgres.start()
 
@@ -247,7 +251,7 @@ async def test_sigterm_turns_ready_off_finishes_requests_and_exits_0(
 
         async def draining() -> bool:
             response = await client.get("/health/ready")
-            return response.status_code == 503 and response.json()["status"] == "draining"
+            return response.status_code == 503 and problem(response, 503)["code"] == "draining"
 
         await eventually(draining, seconds=5)
         postgres.resume()

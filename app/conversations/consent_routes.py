@@ -8,6 +8,7 @@ from app.conversations.consent_schemas import AnswerIn, AnswerOut, AnswersOut
 from app.conversations.routes import ChatDep, OriginDep
 from app.conversations.service import authenticate, authenticate_locked
 from app.web.deps import SessionDep, SessionTokenDep
+from app.web.headers import carrying
 from app.web.problems import documented
 from app.web.routing import Router
 
@@ -25,7 +26,14 @@ async def list_answers(session: SessionDep, token: SessionTokenDep) -> object:
     "/{purpose}",
     status_code=201,
     response_model=AnswerOut,
-    responses={200: {"model": AnswerOut, "description": "Answered so before: nothing changed."}, **documented(409)},
+    responses={
+        200: {
+            "model": AnswerOut,
+            "description": "Answered so before: nothing changed.",
+            "headers": carrying("Idempotent-Replayed"),
+        },
+        **documented(409),
+    },
 )
 async def give_answer(
     session: SessionDep,

@@ -8,6 +8,7 @@ from app.conversations.contact_schemas import ContactIn, ContactOut
 from app.conversations.routes import ChatDep, OriginDep
 from app.operations.idempotent import REPLAYED
 from app.web.deps import SessionDep, SessionTokenDep
+from app.web.headers import carrying
 from app.web.problems import documented
 from app.web.ratelimit import chat as chat_limit
 from app.web.ratelimit import limiter
@@ -20,7 +21,14 @@ router = Router(prefix="/v1/chat", tags=["chat"])
     "/contact",
     status_code=201,
     response_model=ContactOut,
-    responses={200: {"model": ContactOut, "description": "Known before: nothing changed."}, **documented(409)},
+    responses={
+        200: {
+            "model": ContactOut,
+            "description": "Known before: nothing changed.",
+            "headers": carrying("Idempotent-Replayed"),
+        },
+        **documented(409),
+    },
 )
 @limiter.limit(chat_limit)
 async def give_contact(

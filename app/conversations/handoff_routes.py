@@ -7,6 +7,7 @@ from app.conversations.routes import ChatDep
 from app.conversations.schemas import HandoffIn, HandoffOut
 from app.operations.idempotent import REPLAYED
 from app.web.deps import SessionDep, SessionTokenDep
+from app.web.headers import carrying
 from app.web.problems import documented
 from app.web.ratelimit import chat as chat_limit
 from app.web.ratelimit import limiter
@@ -19,7 +20,14 @@ router = Router(prefix="/v1/chat", tags=["chat"])
     "/handoff",
     status_code=201,
     response_model=HandoffOut,
-    responses={200: {"model": HandoffOut, "description": "Asked before: nothing changed."}, **documented(409)},
+    responses={
+        200: {
+            "model": HandoffOut,
+            "description": "Asked before: nothing changed.",
+            "headers": carrying("Idempotent-Replayed"),
+        },
+        **documented(409),
+    },
 )
 @limiter.limit(chat_limit)
 async def request_handoff(

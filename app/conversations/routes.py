@@ -13,6 +13,7 @@ from app.conversations.schemas import MessageIn, MessagesOut, SessionIn, Session
 from app.conversations.service import Chat
 from app.web import sse
 from app.web.deps import SessionDep, SessionTokenDep, session_scheme, session_token
+from app.web.headers import carrying
 from app.web.paging import Limit
 from app.web.problems import documented
 from app.web.ratelimit import chat as chat_limit
@@ -66,6 +67,7 @@ async def _arguments(request: Request, sent: Any) -> dict[str, Any] | None:
             "description": "Said before: the same answer again. Or, where `Accept` prefers `text/event-stream`, the "
             "answer as events: `ack`, for each reply `quote` (if it is one) and `message`, then `done` with the JSON "
             "answer; `error` with a problem ends it early.",
+            "headers": carrying("Idempotent-Replayed"),
             "content": sse.content(examples.STREAM),
         },
         **documented(409),

@@ -12,6 +12,7 @@ from app.leads import service, table
 from app.leads.schemas import LeadOut, LeadPatchIn, LeadsOut
 from app.operations.access import OperatorDep, needs
 from app.web.deps import SessionDep
+from app.web.headers import carrying
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 from app.web.routing import Router
@@ -31,7 +32,13 @@ async def list_leads(session: SessionDep, cursor: Cursor = None, limit: Limit = 
 @router.get(
     "/leads.csv",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "Every lead."}},
+    responses={
+        200: {
+            "content": {"text/csv": {"schema": {"type": "string"}}},
+            "description": "Every lead.",
+            "headers": carrying("Content-Disposition"),
+        }
+    },
     dependencies=[needs("leads:read")],
 )
 async def export_leads(

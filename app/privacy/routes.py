@@ -13,6 +13,7 @@ from app.privacy.listing import listed
 from app.privacy.office import Office
 from app.privacy.schemas import PrivacyRequestIn, PrivacyRequestOut, ProofIn, ProofOut, RequestsOut, RequestState
 from app.web.deps import SessionDep, SessionTokenDep, session_token
+from app.web.headers import carrying
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 from app.web.ratelimit import chat as chat_limit
@@ -30,7 +31,12 @@ async def privacy_office(request: Request) -> Office:
 
 
 OfficeDep = Annotated[Office, Depends(privacy_office)]
-_JSON_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"schema": {"type": "object"}}}}}
+_JSON_FILE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"application/json": {"schema": {"type": "object"}}},
+        "headers": carrying("Content-Disposition"),
+    }
+}
 
 
 def download(content: bytes) -> Response:

@@ -1,7 +1,7 @@
 """Health: is this process alive, and should it get traffic."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Literal
 
 import structlog
@@ -13,12 +13,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.db import Database
 from app.core.jobs import Doorbell
 from app.web.drain import Drain
+from app.web.problems import Problem, problem_response
 from app.web.routing import Router
 
 router = Router(prefix="/health", tags=["health"])
 CHECK_SECONDS = 0.5
+RETRY_SECONDS = 2
 
-ReadyStatus = Literal["ok", "degraded", "unavailable", "draining", "erasures_to_replay"]
+Answers = Literal["ok", "down"]
+_NOT_READY = {
+    "draining": "The process is about to stop.",
+    "database-unavailable": "The database does not answer right now.",
+    "erasures-to-replay": "A restored backup may have brought erased people back.",
+}
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -30,14 +37,20 @@ class LiveOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Whether to send traffic here, and why not."""
+    """Send traffic here."""
 
-    status: ReadyStatus = Field(
-        description="`degraded`: all is answered, and alerts leave up to half a minute later. `erasures_to_replay`: a "
-        "restored backup brought erased people back; run `novahouse privacy replay-erasures`."
+    status: Literal["ok", "degraded"] = Field(
+        description="`degraded`: all is answered, and alerts leave up to half a minute later."
     )
-    postgresql: Literal["ok", "down"]
-    redis: Literal["ok", "down"]
+    postgresql: Answers
+    redis: Answers
+
+
+class NotReadyProblem(Problem):
+    """Send no traffic here. `code` says why: `draining`, `database-unavailable` or `erasures-to-replay`."""
+
+    postgresql: Answers
+    redis: Answers
 
 
 async def _drain(request: Request) -> Drain:
@@ -51,23 +64,36 @@ async def live() -> LiveOut:
     return LiveOut()
 
 
-@router.get("/ready", responses={503: {"model": ReadyOut, "description": "No traffic, please."}})
-async def ready(request: Request, response: Response, drain: Annotated[Drain, Depends(_drain)]) -> ReadyOut:
+@router.get(
+    "/ready",
+    response_model=ReadyOut,
+    responses={503: {"model": NotReadyProblem, "description": "No traffic, please."}},
+)
+async def ready(request: Request, drain: Annotated[Drain, Depends(_drain)]) -> object:
     """Ready to serve: not draining, PostgreSQL answers and has forgotten no erasure. Redis only makes it `degraded`."""
     database: Database = request.app.state.database
     doorbell: Doorbell = request.app.state.doorbell
     postgresql, redis = await asyncio.gather(_answers(database), _answers(doorbell))
+    found = {"postgresql": "ok" if postgresql else "down", "redis": "ok" if redis else "down"}
     if drain.draining:
-        status: ReadyStatus = "draining"
-    elif not postgresql:
-        status = "unavailable"
-    elif await _behind(request.app.state.erasures_behind):
-        status = "erasures_to_replay"
-    else:
-        status = "ok" if redis else "degraded"
-    if status not in {"ok", "degraded"}:
-        response.status_code = 503
-    return ReadyOut(status=status, postgresql="ok" if postgresql else "down", redis="ok" if redis else "down")
+        return _not_ready("draining", found)
+    if not postgresql:
+        return _not_ready("database-unavailable", found)
+    if await _behind(request.app.state.erasures_behind):
+        return _not_ready("erasures-to-replay", found, detail="Run `novahouse privacy replay-erasures`.")
+    return {"status": "ok" if redis else "degraded", **found}
+
+
+def _not_ready(code: str, found: Mapping[str, str], *, detail: str | None = None) -> Response:
+    return problem_response(
+        503,
+        code=code,
+        title=_NOT_READY[code],
+        detail=detail,
+        headers={"Retry-After": str(RETRY_SECONDS)},
+        kind=NotReadyProblem,
+        members=found,
+    )
 
 
 async def _behind(erasures_behind: Callable[[], Awaitable[bool]]) -> bool:

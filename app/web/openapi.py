@@ -1,13 +1,20 @@
-"""OpenAPI: stable operation ids, and a Problem for every answer that is not a success."""
+"""OpenAPI: stable operation ids, a Problem for every answer that is not a success, and the headers of all of them."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
+from app.web import headers
+from app.web.admission import UNBOUNDED_PATH
+from app.web.headers import HEADERS, carrying
 from app.web.problems import EVERYWHERE, Problem, documented
+from app.web.ratelimit import EXEMPT
+
+_NOT_OF_EXEMPT: Final = frozenset({422, 429})
+_FASTAPI_S: Final = {"$ref": "#/components/schemas/HTTPValidationError"}
 
 DESCRIPTION = """
 Chat backend for lead generation. A visitor opens a session, chats, gets prices and may leave contact data with
@@ -43,10 +50,10 @@ def install_openapi(app: FastAPI) -> None:
             problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(problem.pop("$defs"))
             components["Problem"] = problem
+            document["components"]["headers"] = HEADERS
             _restore_examples(app, components)
             for path, operations in document["paths"].items():
-                if not path.startswith("/health"):
-                    _document_problems(path, operations)
+                _document_answers(path, operations)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -63,15 +70,15 @@ def _restore_examples(app: FastAPI, components: dict[str, Any]) -> None:
                 components[model.__name__]["examples"] = extra["examples"]
 
 
-def _document_problems(path: str, operations: dict[str, Any]) -> None:
+def _document_answers(path: str, operations: dict[str, Any]) -> None:
     for operation in operations.values():
         responses = operation["responses"]
-        statuses = [*EVERYWHERE]
+        statuses = _anyhow(path)
         if "{" in path:
             statuses.append(404)
         named = {parameter["name"] for parameter in operation.get("parameters", ())}
         if "requestBody" in operation or "Idempotency-Key" in named:
-            statuses += [400, 415]
+            statuses.append(415)
         if "Idempotency-Key" in named:
             statuses.append(409)
         if "security" in operation:
@@ -79,5 +86,29 @@ def _document_problems(path: str, operations: dict[str, Any]) -> None:
             if any("apiKey" in way for way in operation["security"]):
                 statuses.append(403)
         for status, problem in documented(*statuses).items():
-            responses[str(status)] = problem
+            responses[str(status)] = _with_own(problem, responses.get(str(status), {}))
+        for status, response in responses.items():
+            sent = headers.EVERYWHERE if path in EXEMPT else (*headers.EVERYWHERE, *headers.OF_LIMITS)
+            if "Idempotency-Key" in named and status.startswith("2"):
+                sent = (*sent, "Idempotent-Replayed")
+            response["headers"] = carrying(*sent) | response.get("headers", {})
         operation["responses"] = dict(sorted(responses.items()))
+
+
+def _anyhow(path: str) -> list[int]:
+    """What a route may answer whatever it is asked: health keeps no limits, and takes nothing that may be invalid."""
+    if path == UNBOUNDED_PATH:
+        return [400, 431, 500]
+    return [status for status in EVERYWHERE if path not in EXEMPT or status not in _NOT_OF_EXEMPT]
+
+
+def _with_own(problem: dict[str, Any], declared: dict[str, Any]) -> dict[str, Any]:
+    """The documentation of a problem where the route declares one with members of its own."""
+    own = declared.get("content", {}).get("application/json", {}).get("schema")
+    if own in (None, _FASTAPI_S):
+        return problem
+    return {
+        **problem,
+        "description": declared["description"],
+        "content": {media: {"schema": {"anyOf": [own, each["schema"]]}} for media, each in problem["content"].items()},
+    }

@@ -1,11 +1,13 @@
 """Problem details (RFC 9457): the one shape of every answer that is not a success."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
+
+from app.web.headers import carrying
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "tag:novahouse.pl,2026:problem:"
@@ -40,9 +42,11 @@ def problem_response(
     detail: str | None = None,
     errors: Sequence[InvalidPart] | None = None,
     headers: dict[str, str] | None = None,
+    kind: type[Problem] = Problem,
+    members: Mapping[str, Any] | None = None,
 ) -> Response:
-    """A problem as an HTTP response. Absent members are left out."""
-    problem = Problem(
+    """A problem as an HTTP response. Absent members are left out. `members`: those that `kind` has beside the usual."""
+    problem = kind(
         type=f"{TYPE}{code}",
         title=title,
         status=status,
@@ -50,6 +54,7 @@ def problem_response(
         detail=detail,
         request_id=str(structlog.contextvars.get_contextvars().get("request_id", "")),
         errors=list(errors) if errors else None,
+        **(members or {}),
     )
     return Response(
         problem.model_dump_json(exclude_none=True), status_code=status, media_type=MEDIA_TYPE, headers=headers
@@ -71,7 +76,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": _DESCRIPTIONS[status],
-            **({"headers": {name: _HEADERS[name] for name in _CARRIED[status]}} if status in _CARRIED else {}),
+            "headers": carrying(*_CARRIED.get(status, ())),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
@@ -79,7 +84,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _DESCRIPTIONS = {
-    400: "The body is not JSON, or a header cannot be read.",
+    400: "The request, its body or a header cannot be read, or it names a host that is not ours.",
     401: "The credential is absent or not valid.",
     403: "The credential does not allow this.",
     404: "There is no such resource.",
@@ -91,22 +96,16 @@ _DESCRIPTIONS = {
     415: "The body is not `application/json` in UTF-8, or has a `Content-Encoding`.",
     422: "The request is well formed and not valid; `errors` says where.",
     429: "Too many requests; try again after `Retry-After` seconds.",
+    431: "Request line and headers have more than 32 KiB.",
     500: "We made a mistake; it is logged under `request_id`.",
     503: "A part we depend on does not answer; try again after `Retry-After` seconds.",
 }
 _CARRIED = {
     401: ("WWW-Authenticate",),
-    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    409: ("Retry-After",),
+    415: ("Accept-Encoding",),
+    429: ("Retry-After",),
     503: ("Retry-After",),
 }
-_HEADERS = {
-    name: {"description": description, "schema": schema}
-    for name, description, schema in (
-        ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 0}),
-        ("RateLimit", "What is left, and for how long (draft-ietf-httpapi-ratelimit-headers).", {"type": "string"}),
-        ("RateLimit-Policy", "Every limit that holds here: its amount `q` in `w` seconds.", {"type": "string"}),
-        ("WWW-Authenticate", "`Bearer`.", {"type": "string"}),
-    )
-}
-EVERYWHERE = (408, 413, 422, 429, 500, 503)
+EVERYWHERE = (400, 408, 413, 422, 429, 431, 500, 503)
 """What any route may answer."""

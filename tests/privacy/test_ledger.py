@@ -21,6 +21,7 @@ from app.privacy.ledger import Entry, Ledger, LedgerBrokenError
 from app.privacy.office import Office
 from app.privacy.replay import Watch
 from app.privacy.repository import retention, subjects
+from tests.conversations.test_bad_input import problem
 from tests.privacy.people import ADDRESS, SPOKEN, WORDS, captured, conversation_of, dump, holding, is_there
 
 
@@ -200,7 +201,9 @@ async def test_a_line_that_was_changed_stops_the_replay(
     with pytest.raises(LedgerBrokenError, match="line 1"):
         await replay.replay(office)
     response = await client.get("/health/ready")
-    assert (response.status_code, response.json()["status"]) == (503, "erasures_to_replay")
+    found = problem(response, 503)
+    assert (found["code"], found["postgresql"], found["redis"]) == ("erasures-to-replay", "ok", "ok")
+    assert int(response.headers["Retry-After"]) > 0
 
 
 async def test_a_torn_line_is_passed_over_and_the_next_begins_anew(

@@ -12,7 +12,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from app.api import ROUTERS
-from tests.conftest import ROOT
+from tests.conftest import OPERATOR, ROOT
+from tests.talk import open_session
 
 OPERATIONS = {
     "alerts_get_alert",
@@ -92,10 +93,9 @@ async def test_operation_ids_are_the_ones_that_clients_know(client: httpx.AsyncC
 
 async def test_every_error_is_documented_as_a_problem(client: httpx.AsyncClient) -> None:
     for path, operation in operations(await schema(client)):
-        if path.startswith("/health"):
-            continue
         statuses = set(operation["responses"])
-        assert {"408", "413", "422", "429", "500", "503"} <= statuses, path
+        if not path.startswith("/health"):
+            assert {"408", "413", "422", "429", "500", "503"} <= statuses, path
         assert ("401" in statuses) == ("security" in operation), path
         for status, response in operation["responses"].items():
             if not status.startswith("2"):
@@ -128,8 +128,53 @@ async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> Non
             for value in node:
                 yield from references(value)
 
-    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    known = {f"#/components/{kind}/{name}" for kind in ("schemas", "headers") for name in document["components"][kind]}
     assert set(references(document)) <= known
+
+
+TOLD = ("X-Request-ID", "traceparent", "RateLimit", "RateLimit-Policy", "Idempotent-Replayed", "Content-Disposition")
+
+
+async def test_headers_of_answers_are_documented_where_they_are_sent_and_nowhere_else(
+    client: httpx.AsyncClient,
+) -> None:
+    document = await schema(client)
+    token = await open_session(client)
+    key = {**OPERATOR, "Idempotency-Key": "a" * 16}
+    reason = {"json": {"reason": "x"}}
+    message = {"json": {"text": "hej", "client_message_id": "a"}}
+    contact = {"json": {"phone": "691 222 333"}}
+    calls: list[tuple[str, str, str, dict[str, str], dict[str, Any]]] = [
+        ("get", "/health/live", "/health/live", {}, {}),
+        ("get", "/health/ready", "/health/ready", {}, {}),
+        ("get", "/v1/packages", "/v1/packages", {}, {}),
+        ("get", "/v1/packages", "/v1/packages?locale=de", {}, {}),
+        ("get", "/v1/leads.csv", "/v1/leads.csv", OPERATOR, {}),
+        ("get", "/v1/leads", "/v1/leads", {}, {}),
+        ("get", "/v1/chat/export", "/v1/chat/export", token, {}),
+        *[("post", "/v1/chat/messages", "/v1/chat/messages", token, message)] * 2,
+        *[("post", "/v1/chat/contact", "/v1/chat/contact", token, contact)] * 2,
+        *[("post", "/v1/chat/handoff", "/v1/chat/handoff", token, {})] * 2,
+        *[("post", "/v1/channels/{name}/pause", "/v1/channels/slack/pause", key, reason)] * 2,
+        ("delete", "/v1/consent/{purpose}", "/v1/consent/rodo", token, {}),
+    ]
+    for method, path, url, headers, more in calls:
+        answer = await client.request(method, url, headers=headers, **more)
+        told = document["paths"][path][method]["responses"][str(answer.status_code)]["headers"]
+        sent = {name for name in TOLD if name in answer.headers}
+        assert sent <= set(told), (method, path, answer.status_code)
+        assert set(told) & set(TOLD) - {"Idempotent-Replayed"} <= sent, (method, path, answer.status_code)
+
+
+async def test_whatever_is_asked_may_be_no_http_or_of_another_host(client: httpx.AsyncClient) -> None:
+    for path, operation in operations(await schema(client)):
+        assert {"400", "431"} <= set(operation["responses"]), path
+        for response in operation["responses"].values():
+            assert {"X-Request-ID", "traceparent"} <= set(response["headers"]), path
+        replays = "Idempotency-Key" in str(operation.get("parameters"))
+        for status, response in operation["responses"].items():
+            if replays and status.startswith("2"):
+                assert "Idempotent-Replayed" in response["headers"], path
 
 
 async def test_bodies_have_examples(client: httpx.AsyncClient) -> None:
