@@ -153,6 +153,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
         servers=[{"url": "/", "description": "The service that this document was read from."}],
         generate_unique_id_function=operation_id,
         redirect_slashes=False,
+        telemetry={"logs": False, "metrics": False},  # its logs would carry exceptions' words, and numbers we have
         docs_url=None,
         redoc_url=None,
     )
