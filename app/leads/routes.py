@@ -1,6 +1,5 @@
 """HTTP of leads, for operators."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from app.leads import service, table
 from app.leads.schemas import LeadOut, LeadPatchIn, LeadsOut
 from app.operations.access import OperatorDep, needs
 from app.web.deps import SessionDep
+from app.web.download import download
 from app.web.headers import carrying
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
@@ -53,20 +53,11 @@ async def export_leads(
     Who took how many rows is journaled.
     """
     database: Database = request.app.state.database
-    pages = table.pages(database, actor=operator, separator=_SEPARATORS[separator])
-    first = await anext(pages)
-    return StreamingResponse(
-        _after(first, pages),
+    return await download(
+        table.pages(database, actor=operator, separator=_SEPARATORS[separator]),
         media_type="text/csv; charset=utf-8; header=present",
-        headers={"Content-Disposition": 'attachment; filename="leads.csv"'},
+        filename="leads.csv",
     )
-
-
-async def _after(first: str, pages: AsyncIterator[str]) -> AsyncIterator[str]:
-    """The first piece was read before the answer began, so that a database that is away is a 503."""
-    yield first
-    async for page in pages:
-        yield page
 
 
 @router.get("/leads/{lead_id}", response_model=LeadOut, responses=documented(404), dependencies=[needs("leads:read")])

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -46,7 +46,7 @@ def cell(value: object) -> str:
     return f"'{text}" if text.lstrip(" \N{NO-BREAK SPACE}").startswith(_FORMULA_STARTS) else text
 
 
-async def pages(database: Database, *, actor: str, separator: str = ",") -> AsyncIterator[str]:
+async def pages(database: Database, *, actor: str, separator: str = ",") -> AsyncGenerator[str, None]:
     """Every lead, newest first, as CSV (RFC 4180) in pieces, the first with BOM and header.
 
     Each piece is read in a transaction of its own, which also journals it: a slow reader holds none open, and no row

@@ -7,11 +7,10 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 
 from app.core.errors import UnauthenticatedError
-from app.privacy import export, page, service
+from app.privacy import page, service
 from app.privacy.page import CONTENT_SECURITY_POLICY, About, Locale
-from app.privacy.routes import OfficeDep, download
+from app.privacy.routes import OfficeDep, export_file
 from app.privacy.service import ExportGoneError, ProofRefusedError
-from app.web.deps import SessionDep
 from app.web.routing import Router
 
 router = Router(prefix="/privacy/requests", tags=["privacy"], include_in_schema=False)
@@ -46,15 +45,13 @@ async def use_proof(
 
 
 @router.post("/{request_id}/export")
-async def fetch_export(
-    session: SessionDep, office: OfficeDep, request: Request, request_id: UUID, lang: Lang = "pl"
-) -> Response:
+async def fetch_export(office: OfficeDep, request: Request, request_id: UUID, lang: Lang = "pl") -> Response:
     """The export as a file, for the bearer that the form sends."""
     try:
-        document = await service.exported(office, session, request_id, access_token=await _token(request))
+        pieces = await service.exported(office, request_id, access_token=await _token(request))
     except (UnauthenticatedError, ExportGoneError):
         return _html(page.told("refused", lang, {}), status_code=404)
-    return download(export.as_json(document))
+    return await export_file(pieces)
 
 
 async def _token(request: Request) -> str:

@@ -13,6 +13,7 @@ from app.privacy.listing import listed
 from app.privacy.office import Office
 from app.privacy.schemas import PrivacyRequestIn, PrivacyRequestOut, ProofIn, ProofOut, RequestsOut, RequestState
 from app.web.deps import SessionDep, SessionTokenDep, session_token
+from app.web.download import download
 from app.web.headers import carrying
 from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
@@ -39,18 +40,16 @@ _JSON_FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def download(content: bytes) -> Response:
+async def export_file(pieces: export.Pieces) -> Response:
     """An export as a file."""
-    headers = {"Content-Disposition": 'attachment; filename="novahouse-export.json"'}
-    return Response(content, media_type="application/json", headers=headers)
+    return await download(pieces, media_type="application/json", filename="novahouse-export.json")
 
 
 @chat_router.get("/export", responses=_JSON_FILE)
 @limiter.limit(chat_limit)
-async def export_chat(request: Request, session: SessionDep, token: SessionTokenDep) -> Response:
+async def export_chat(request: Request, office: OfficeDep, token: SessionTokenDep) -> Response:
     """Everything we hold about this conversation, as a JSON file (GDPR art. 15 and 20)."""
-    conversation_id = await chat.authenticate(session, chat.hash_token(token))
-    return download(export.as_json(await export.of_conversation(session, conversation_id)))
+    return await export_file(export.of_conversation(office.database, chat.hash_token(token)))
 
 
 @chat_router.delete("", status_code=204)
@@ -91,9 +90,9 @@ async def verify_request(office: OfficeDep, request_id: UUID, body: ProofIn) -> 
 
 @router.get("/{request_id}/export", responses={**_JSON_FILE, **documented(401, 410)})
 async def export_request(
-    session: SessionDep, office: OfficeDep, request_id: UUID, token: Annotated[str, Depends(session_token)]
+    office: OfficeDep, request_id: UUID, token: Annotated[str, Depends(session_token)]
 ) -> Response:
     """Everything held about a proved address, as a JSON file; for 24 hours, with the bearer that the proof gave."""
     if not token:
         raise UnauthenticatedError
-    return download(export.as_json(await service.exported(office, session, request_id, access_token=token)))
+    return await export_file(await service.exported(office, request_id, access_token=token))

@@ -169,20 +169,21 @@ async def _revoke(office: Office, session: AsyncSession, address: str) -> dict[s
     return {"conversations": len(people), "consents": withdrawn}
 
 
-async def exported(office: Office, session: AsyncSession, request_id: UUID, *, access_token: str) -> dict[str, Any]:
+async def exported(office: Office, request_id: UUID, *, access_token: str) -> export.Pieces:
     """Everything held about the address of a proved request (GDPR art. 15 and 20).
 
     Raises UnauthenticatedError for any bearer but the one that the proof gave, and ExportGoneError when that is over.
     """
-    row = await requests.with_access(session, request_id)
-    expected = row.access_hash if row is not None and row.access_hash is not None else _NO_HASH
-    if not compare_digest(hash_secret(access_token), expected) or row is None:
-        raise UnauthenticatedError
-    if not row.in_time or row.address is None:
-        raise ExportGoneError
-    document = await export.of_address(office, session, row.address)
-    await requests.answer(session, request_id, result={"conversations": len(document["conversations"])}, close=False)
-    return document
+    async with office.database.transaction() as session:
+        row = await requests.with_access(session, request_id)
+        expected = row.access_hash if row is not None and row.access_hash is not None else _NO_HASH
+        if not compare_digest(hash_secret(access_token), expected) or row is None:
+            raise UnauthenticatedError
+        if not row.in_time or row.address is None:
+            raise ExportGoneError
+        person = await export.look(office, session, row.address)
+        await requests.answer(session, request_id, result={"conversations": len(person.conversation_ids)}, close=False)
+    return export.of_address(office, person)
 
 
 async def page(

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.alerts.repository import erasure
 from app.consent import repository as consent
@@ -83,6 +84,18 @@ def purge_of(rule: retention.Rule) -> Query:
     return lambda session: retention.delete_batch(session, rule, age=AGE, limit=500)
 
 
+async def parts_of(session: AsyncSession, conversation_id: UUID) -> None:
+    await holdings.conversation(session, conversation_id)
+    for kind in holdings.kinds():
+        await holdings.part(session, conversation_id, kind)
+
+
+async def more_of(session: AsyncSession, conversation_id: UUID) -> None:
+    for kind in holdings.kinds():
+        found = await holdings.part(session, conversation_id, kind)
+        await holdings.more(session, conversation_id, kind, [row[kind.key.name] for row in found.rows])
+
+
 QUERIES: dict[str, Query] = {
     "lock by address": lambda s: subjects.lock(s, conversation_ids=(), address="7@x.pl"),
     "lock by id": lambda s: subjects.lock(s, conversation_ids=(SOMEBODY,), address=None),
@@ -90,10 +103,11 @@ QUERIES: dict[str, Query] = {
     "sever": lambda s: erasure.sever(s, [SOMEBODY]),
     "forget refs": erasure.forget_remote_refs,
     "conversations of": lambda s: subjects.conversations_of(s, "7@x.pl", limit=9),
-    "export": lambda s: holdings.of_conversation(s, SOMEBODY),
+    "export": lambda s: parts_of(s, SOMEBODY),
+    "more of an export": lambda s: more_of(s, SOMEBODY),
     "take a try": lambda s: requests.take_try(s, SOMEBODY),
     "mailed": lambda s: requests.mailed(s, [b"x"], but=SOMEBODY, within=AGE),
-    "requests of": lambda s: requests.of_address(s, [b"x"]),
+    "requests of": lambda s: requests.of_address(s, [b"x"], after=(clock.now(), uuid4()), limit=50),
     "close all": lambda s: requests.close_all(s, [b"x"], but=None),
     "page": lambda s: requests.page(s, state=None, before=(clock.now(), uuid4()), limit=50),
     "expire": lambda s: clocks.expire_unproved(s, age=AGE),

@@ -228,8 +228,11 @@ async def with_access(session: AsyncSession, request_id: UUID) -> AnyRow | None:
     ).one_or_none()
 
 
-async def of_address(session: AsyncSession, digests: Collection[bytes]) -> Sequence[AnyRow]:
-    """What is held about the requests of a hashed address."""
+async def of_address(
+    session: AsyncSession, digests: Collection[bytes], *, after: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[AnyRow]:
+    """One page of what is held about the requests of a hashed address, oldest first, after the keyset position."""
+    key = tuple_(PrivacyRequest.created_at, PrivacyRequest.id)
     return (
         await session.execute(
             select(
@@ -244,8 +247,9 @@ async def of_address(session: AsyncSession, digests: Collection[bytes]) -> Seque
                 PrivacyRequest.closed_at,
                 PrivacyRequest.result,
             )
-            .where(PrivacyRequest.address_hmac.in_(digests))
-            .order_by(PrivacyRequest.created_at)
+            .where(PrivacyRequest.address_hmac.in_(digests), key > after if after else true())
+            .order_by(PrivacyRequest.created_at, PrivacyRequest.id)
+            .limit(limit)
         )
     ).all()
 
