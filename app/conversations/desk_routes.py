@@ -17,7 +17,7 @@ from app.conversations.desk_schemas import (
 from app.operations.access import OperatorDep, needs
 from app.operations.idempotent import IdempotencyDep
 from app.web.deps import SessionDep
-from app.web.paging import Cursor, Limit, decode_cursor, encode_cursor
+from app.web.paging import WHOLE, Cursor, Limit, decode_cursor, encode_cursor
 from app.web.problems import documented
 from app.web.routing import Router
 
@@ -44,7 +44,7 @@ async def list_conversations(
 async def get_conversation(
     session: SessionDep,
     conversation_id: UUID,
-    after: Annotated[int, Query(ge=0, le=_MAX_SEQ, description="Only messages with a higher `seq`.")] = 0,
+    after: Annotated[int, Query(ge=0, le=_MAX_SEQ, description="Only messages with a higher `seq`."), WHOLE] = 0,
     limit: Limit = 50,
 ) -> object:
     """One conversation and what was said in it, oldest first."""

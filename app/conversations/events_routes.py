@@ -16,6 +16,7 @@ from app.core.settings import Settings
 from app.web import sse
 from app.web.client import SCOPE_KEY, Client
 from app.web.deps import SessionTokenDep
+from app.web.paging import WHOLE
 from app.web.problems import documented
 from app.web.ratelimit import chat as chat_limit
 from app.web.ratelimit import limiter
@@ -53,7 +54,7 @@ async def follow(
     request: Request,
     token: SessionTokenDep,
     feed: Annotated[Feed, Depends(_feed)],
-    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="`Last-Event-ID` for the first time.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="`Last-Event-ID` for the first time."), WHOLE] = 0,
     last_event_id: LastEventIdHeader = None,
 ) -> Response:
     """Hear what is said from now on, by whomever: people who took over, follow-ups, another tab."""

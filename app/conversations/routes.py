@@ -14,7 +14,7 @@ from app.conversations.service import Chat
 from app.web import sse
 from app.web.deps import SessionDep, SessionTokenDep, session_scheme, session_token
 from app.web.headers import carrying
-from app.web.paging import Limit
+from app.web.paging import WHOLE, Limit
 from app.web.problems import documented
 from app.web.ratelimit import chat as chat_limit
 from app.web.ratelimit import credential, limiter
@@ -110,7 +110,7 @@ async def list_messages(
     request: Request,
     session: SessionDep,
     token: SessionTokenDep,
-    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only messages with a higher `seq`.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only messages with a higher `seq`."), WHOLE] = 0,
     limit: Limit = 50,
 ) -> object:
     """The conversation that the token opens, oldest message first."""

@@ -1,17 +1,29 @@
-"""Keyset pagination: an opaque cursor that names the last row of a page."""
+"""Keyset pagination: an opaque cursor that names the last row of a page; and the numbers in a query."""
 
 import base64
 import binascii
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Query
+from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from app.core.errors import InvalidError
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Rows in one page.")]
+
+def _digits(value: object) -> object:
+    """The value itself; an error for what pydantic takes for an integer and JSON does not: `+1`, `1_0`, ` 1`, `1.0`."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise PydanticCustomError("int_parsing", "This is not a whole number in decimal digits.")
+    return value
+
+
+WHOLE: Final = BeforeValidator(_digits)
+"""Stands behind `Query` in every number of a query."""
+Limit = Annotated[int, Query(ge=1, le=100, description="Rows in one page."), WHOLE]
 
 
 def _cursor(pattern: str) -> FieldInfo:

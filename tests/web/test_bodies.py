@@ -10,9 +10,13 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
+from app.api import ROUTERS
 from app.core.errors import MalformedError
 from app.web.json_body import MAX_DEPTH, MAX_VALUES, decode
+from app.web.paging import WHOLE
 from tests.conftest import OPERATOR
 from tests.conversations.test_bad_input import CANARY, problem
 from tests.talk import open_session
@@ -265,6 +269,45 @@ TEXTS = (
     "%25%30%30",
     "1e400",
 )
+NUMBERS = ("1_0", "+1", "%201", "1%20", "1.0", "1e1", "0x1", "-1", "--1", "", "%D9%A1", "9" * 20, "9" * 4_400)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/leads?limit={}",
+        "/v1/alerts?limit={}",
+        "/v1/followups/due?limit={}",
+        f"/v1/conversations/{SOME_ID}?after={{}}",
+        "/v1/chat/messages?limit={}",
+        "/v1/chat/messages?after={}",
+        "/v1/chat/events?after={}",
+    ],
+)
+async def test_a_number_in_a_query_is_written_in_digits(app: FastAPI, client: httpx.AsyncClient, path: str) -> None:
+    app.state.feed.shut()  # a stream that begins all the same is a 503 then, and no test that never ends
+    token = await open_session(client) if path.startswith("/v1/chat") else OPERATOR
+    for number in NUMBERS:
+        found = problem(await client.get(path.format(number), headers=token), 422)
+        assert found["code"] == "validation-failed", number
+    if "/events" not in path:
+        assert (await client.get(path.format("10"), headers=token)).status_code in {200, 404}
+
+
+async def test_every_number_in_a_query_is_of_that_kind(app: FastAPI) -> None:
+    numbers = [
+        field.field_info
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for field in route.dependant.query_params
+        if field.field_info.annotation is int
+    ]
+    assert len(numbers) > 10
+    for number in numbers:
+        assert WHOLE in number.metadata
+
+
 JUNK = (b"\xff\xfe", b"za\xc5\xbc", b"a" * 8_000, b"\x01\x02", b"", b'"', b"a,b;q=x")
 HEADERS = (
     "Authorization",
