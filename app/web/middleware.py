@@ -65,7 +65,7 @@ class RequestMiddleware:
         host, request_id, (trace_id, traceparent) = _identify(scope)
         structlog.contextvars.clear_contextvars()
         client = self._callers.identify(scope)
-        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id, client=client.hashed)
+        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id, client_hash=client.hashed)
         ids = ((b"x-request-id", request_id.encode()), (b"traceparent", traceparent))
 
         async def send_with_headers(message: Message) -> None:
