@@ -22,7 +22,11 @@ from app.web.problems import internal_error, problem_response
 PREFLIGHT_SECONDS: Final = 7_200
 """How long browsers may remember a preflight; none of them remembers it longer."""
 
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9-]{8,64}")
+_REQUEST_ID: Final = re.compile(
+    rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{16,64}|(?=[0-9]*[A-F])[0-9A-F]{16,64}"
+    rb"|(?!(?:[^0-9]*[0-9]){9})(?!(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z]).{40})[A-Za-z0-9-]{8,64}"
+)
+"""A UUID, a digest, or what holds neither a telephone number nor a token: nothing that our logs hide, or should."""
 _TRACEPARENT: Final = re.compile(
     rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
 )
@@ -43,9 +47,10 @@ _log = structlog.stdlib.get_logger(__name__)
 class RequestMiddleware:
     """Gives each request an id, its caller and a place in the caller's trace, which logs, alerts and the answer carry.
 
-    A caller's `X-Request-ID` is taken over when it is 8 to 64 letters, digits and hyphens, its `traceparent` when it is
-    valid by W3C Trace Context; else both begin here. A `Host` that is none of `hosts` is refused, except for health;
-    without `hosts` any will do. `transport_security`: browsers shall come by TLS only from now on.
+    A caller's `X-Request-ID` is taken over when it is 8 to 64 letters, digits and hyphens and can be nobody's number or
+    secret (`_REQUEST_ID`), its `traceparent` when it is valid by W3C Trace Context; else both begin here. A `Host` that
+    is none of `hosts` is refused, except for health; without `hosts` any will do. `transport_security`: browsers shall
+    come by TLS only from now on.
     """
 
     def __init__(
