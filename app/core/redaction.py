@@ -64,14 +64,21 @@ _WEBHOOK: Final = re.compile(r"(hooks\.slack\.com/)\S+", re.IGNORECASE)
 _LONG_RUN: Final = re.compile(r"[A-Za-z0-9_-]{40,}")
 _DOTTED_TOKEN: Final = re.compile(r"\bv1\.[0-9a-f]{8}\.[A-Za-z0-9_.-]+")
 _DATE: Final = r"\d{4}-\d{2}-\d{2}"
-_DIGITS: Final = re.compile(rf"(?<![\w.-])(?!{_DATE})(?:\+|\(|00)?\d(?:[\s().\-/]{{0,3}}\d){{8,}}(?![\w-])")
+_UUID: Final = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_HEX: Final = r"(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{16,}"
+_DIGITS: Final = re.compile(
+    rf"((?<![A-Za-z0-9])(?:{_UUID}|{_HEX})(?![A-Za-z0-9])"
+    rf"|(?<!\d){_DATE}(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{{1,9}})?)?)?(?!\d))"
+    rf"|(?:\+|\(|00)?\d(?:[\s().\-/]{{0,3}}\d){{{SHORTEST_PHONE - 1},}}"
+)
+"""Nine digits and more, whatever stands around them; or first, as a group, what has them and is nobody's number."""
 _IP: Final = re.compile(
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:]))"
 )
-_PLAIN: Final = re.compile(
-    rf"[A-Za-z_ ,.-]{{0,39}}|[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}|{_DATE}T[0-9:.]{{8,15}}Z"
-)
-"""Words, a UUID, an instant: nothing that any of the rules looks for."""
+_PLAIN: Final = re.compile(rf"[A-Za-z_ ,.-]{{0,39}}|{_UUID}|{_HEX}|{_DATE}T[0-9:.]{{8,15}}Z")
+"""Words, a UUID, a digest, an instant: nothing that any of the rules looks for."""
+_OWN_IDS: Final = {"request_id": re.compile("[0-9a-f]{32}"), "client_hash": re.compile("[0-9a-f]{16}")}
+"""What we make by these names is shown also where chance made it of digits only; a caller's id never is."""
 
 
 class Redactor:
@@ -100,6 +107,9 @@ class Redactor:
         shown: dict[str, Any] = {}
         for name, value in list(members.items())[:MAX_ITEMS]:
             own = self.text(str(name))
+            if own in _OWN_IDS and isinstance(value, str) and _OWN_IDS[own].fullmatch(value):
+                shown[own] = value
+                continue
             shown[own] = REDACTED if _is_private(own) and value is not None else self._value(value, depth=depth + 1)
         return shown
 
@@ -171,5 +181,5 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
     (_EMAIL, REDACTED),
     (_LONG_RUN, _random_looking),
     (_IP, _public_ip),
-    (_DIGITS, REDACTED),
+    (_DIGITS, lambda found: found[1] or REDACTED),
 )

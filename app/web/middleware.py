@@ -23,7 +23,11 @@ from app.web.problems import internal_error, problem_response
 PREFLIGHT_SECONDS: Final = 7_200
 """How long browsers may remember a preflight; none of them remembers it longer."""
 
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9-]{8,64}")
+_REQUEST_ID: Final = re.compile(
+    rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{16,64}|(?=[0-9]*[A-F])[0-9A-F]{16,64}"
+    rb"|(?!(?:[^0-9]*[0-9]){9})(?!(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z]).{40})[A-Za-z0-9-]{8,64}"
+)
+"""A UUID, a digest, or what holds neither a telephone number nor a token: nothing that our logs hide, or should."""
 _TRACEPARENT: Final = re.compile(
     rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
 )
@@ -41,8 +45,9 @@ _log = structlog.stdlib.get_logger(__name__)
 class RequestMiddleware:
     """Gives each request an id, its caller and a place in the caller's trace, which logs, alerts and the answer carry.
 
-    A caller's `X-Request-ID` is taken over when it is 8 to 64 letters, digits and hyphens, its `traceparent` when it is
-    valid by W3C Trace Context; else both begin here. `transport_security`: browsers shall come by TLS only from now on.
+    A caller's `X-Request-ID` is taken over when it is 8 to 64 letters, digits and hyphens and can be nobody's number or
+    secret (`_REQUEST_ID`), its `traceparent` when it is valid by W3C Trace Context; else both begin here.
+    `transport_security`: browsers shall come by TLS only from now on.
     """
 
     def __init__(self, app: ASGIApp, *, callers: Callers, transport_security: bool = False) -> None:
@@ -58,7 +63,7 @@ class RequestMiddleware:
         request_id, (trace_id, traceparent) = _identify(scope["headers"])
         structlog.contextvars.clear_contextvars()
         client = self._callers.identify(scope)
-        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id, client=client.hashed)
+        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id, client_hash=client.hashed)
         ids = ((b"x-request-id", request_id.encode()), (b"traceparent", traceparent))
 
         async def send_with_headers(message: Message) -> None:

@@ -1,12 +1,14 @@
 """Nothing a stranger sends crashes the API, is echoed or is stored (DESIGN invariant 8)."""
 
 import json
+import re
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
+from app.core.redaction import Redactor
 from tests.talk import open_session
 
 CANARY = "kanarek-7781"
@@ -141,8 +143,34 @@ async def test_a_quote_is_area_times_price(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_request_id_is_taken_over_only_when_it_is_harmless(client: httpx.AsyncClient) -> None:
-    taken = await client.get("/v1/packages", headers={"X-Request-ID": "abcd-1234-efgh"})
-    assert taken.headers["X-Request-ID"] == "abcd-1234-efgh"
-    for harmful in ("short", "a" * 65, "abc def ghi", "abcd1234\u00e9"):
+    redactor = Redactor()
+    for harmless in (
+        "abcd-1234-efgh",
+        "20261130-checkout-a",
+        "a-" * 32,
+        "12345678-1234-4234-8234-123456789012",
+        "F47AC10B-58CC-4372-A567-0E02B2C3D479",
+        "a123456789012345",
+        "0123456789abcdef" * 4,
+        "0123456789ABCDEF",
+    ):
+        taken = await client.get("/v1/packages", headers={"X-Request-ID": harmless})
+        assert taken.headers["X-Request-ID"] == harmless
+        assert redactor.event({"request_id": harmless}) == {"request_id": harmless}
+    for harmful in (
+        "short",
+        "a" * 65,
+        "abc def ghi",
+        "abcd1234\u00e9",
+        "691222333",
+        "tel-691222333",
+        "x691222333",
+        "jan-691-222-333",
+        "48-a6-91b-222c333",
+        "4111111111111111",
+        "6912223336912223336912223336912223",
+        "Zk3vTwQxAbNmLrSHdOfGjPcVyWpAeQuKiRoWt-TB-x",
+        "0123456789abcdeF",
+    ):
         refused = await client.get("/v1/packages", headers=raw("X-Request-ID", harmful))
-        assert refused.headers["X-Request-ID"] != harmful
+        assert re.fullmatch("[0-9a-f]{32}", refused.headers["X-Request-ID"]), harmful

@@ -41,6 +41,14 @@ PRIVATE = {
     "a phone in full-width digits": "６９１２２２３３３",
     "a phone over two lines": "691 222\n333",
     "a PESEL": "44051401359",
+    "a phone behind a word": "tel-691222333",
+    "a phone behind a letter": "x691222333",
+    "a phone behind an underscore": "visitor_691222333",
+    "a phone before a letter": "691222333x",
+    "a phone in a name": "jan-691-222-333-kowal",
+    "a phone in a file": "/srv/calls/call-48691222333.wav",
+    "a phone that begins like a date": "6912-22-33355",
+    "digits of an id's length": "4111691222333111",
     "a session token": TOKEN,
     "a bearer": "Authorization: Bearer abc.def",
     "basic credentials": "basic amFuOmtvd2Fsc2tp",
@@ -65,6 +73,7 @@ PARTS = (
     "ukasz",
     TOKEN,
     "abc",
+    "4111",
     "amFu",
     "AAAA",
     "Pa55",
@@ -88,6 +97,9 @@ def test_private_parts_of_a_text_are_hidden(name: str) -> None:
         "2026-11-26 05:34:31",
         "0123456789abcdef0123456789abcdef",
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "alert-12345678-1234-4234-8234-123456789012: due 2026-11-26T05:34:31.123456Z",
+        "12345678-1234-4234-8234-12345678901A",
+        "lock_a123456789012345 since 2026-11-26/2026-11-27",
         "Uvicorn running on http://127.0.0.1:8000",
         "10.0.0.5:5432 and ::1",
         "worker.channels.slack:deliver 52 m2, 1999 PLN",
@@ -123,6 +135,12 @@ def test_private_parts_are_found_however_deep_and_whatever_the_type() -> None:
     shown = json.dumps(REDACTOR.event(event))
     assert "kowalski" not in shown
     assert "691" not in shown
+
+
+def test_ids_of_ours_stay_also_where_they_happen_to_be_digits() -> None:
+    event = {"request_id": "12345678901234567890123456789012", "client_hash": "1234567890123456"}
+    assert REDACTOR.event(event) == event
+    assert REDACTOR.event({"request_id": "691222333", "client_hash": "691222333"}) == dict.fromkeys(event, REDACTED)
 
 
 def test_plain_values_stay() -> None:

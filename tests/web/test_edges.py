@@ -223,6 +223,8 @@ async def test_what_breaks_is_logged_under_its_ids_and_not_shown(
     assert set(found) == {"type", "title", "status", "code", "request_id"}
     (line,) = [line for line in logged.getvalue().splitlines() if "request_failed" in line]
     assert (json.loads(line)["request_id"], json.loads(line)["trace_id"]) == (found["request_id"], TRACE)
+    assert re.fullmatch("[0-9a-f]{16}", json.loads(line)["client_hash"])
+    assert "client" not in json.loads(line)
 
 
 async def test_a_forged_link_is_a_problem_for_programs_and_a_page_for_people(client: httpx.AsyncClient) -> None:

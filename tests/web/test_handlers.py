@@ -93,7 +93,7 @@ async def test_a_pointer_escapes_what_rfc_6901_escapes(errors: httpx.AsyncClient
 
 async def test_a_request_logs_nothing_that_was_bound_before_it(errors: httpx.AsyncClient) -> None:
     with structlog.contextvars.bound_contextvars(left_behind="by somebody else"):
-        assert set((await errors.get("/context/names")).json()) == {"client", "request_id", "trace_id"}
+        assert set((await errors.get("/context/names")).json()) == {"client_hash", "request_id", "trace_id"}
 
 
 COMMAND_LINE_ONLY = {"api-key-unknown", "api-keys-too-many", "limit-invalid", "policy-unknown"}
