@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.alerts import examples
 from app.alerts.schemas import ChannelName, Reason
 
 
@@ -30,6 +31,8 @@ class BacklogOut(BaseModel):
 
 class ChannelOut(BaseModel):
     """One channel: what holds it back and what waits for it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.CHANNEL]})
 
     name: ChannelName
     configured: bool = Field(description="Whether the process that answers has its settings.")
@@ -63,6 +66,8 @@ class PauseIn(BaseModel):
 
 class SentTestOut(BaseModel):
     """A test is on its way."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.SENT_TEST]})
 
     alert_id: UUID
 
@@ -103,6 +108,8 @@ class RateLimitOut(BaseModel):
 
 class StatusOut(BaseModel):
     """How the service stands."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.STATUS]})
 
     scheduler_enabled: bool = Field(description="As the process that answers has it.")
     jobs: list[JobOut] = Field(description="Empty until a worker has run one.")

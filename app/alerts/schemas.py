@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from app.alerts import examples
 from app.core.text import SafeStr, not_blank
 from app.operations.schemas import OperatorActionOut
 
@@ -46,7 +47,7 @@ Reason = Annotated[SafeStr, Field(min_length=1, max_length=MAX_REASON), AfterVal
 class AlertOut(BaseModel):
     """One event for one channel."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.ALERT]})
 
     id: UUID
     event: str = Field(examples=["lead.captured"])
@@ -85,6 +86,8 @@ class AttemptOut(BaseModel):
 class AlertDetailOut(AlertOut):
     """One event for one channel, and every attempt."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ALERT_DETAIL]})
+
     request_id: str | None = Field(description="The HTTP request that caused it.")
     trace_id: str | None = Field(description="Of the W3C trace that this request belongs to.")
     dead_letter_id: UUID | None
@@ -94,7 +97,7 @@ class AlertDetailOut(AlertOut):
 class DeadLetterOut(BaseModel):
     """An alert whose first delivery failed."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.DEAD_LETTER]})
 
     id: UUID
     alert_id: UUID
@@ -121,6 +124,8 @@ class DeadLettersOut(BaseModel):
 class DeadLetterDetailOut(DeadLetterOut):
     """A dead letter, every attempt, and what operators did about it."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DEAD_LETTER_DETAIL]})
+
     attempts_made: list[AttemptOut] = Field(description="The last hundred, the first of them first.")
     actions: list[OperatorActionOut] = Field(description="The last hundred, newest first.")
 
@@ -138,15 +143,17 @@ class RetryManyIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    channel: ChannelName | None = None
-    since: Instant | None = Field(None, description="Those that failed first at this time or later.")
+    channel: ChannelName | None = Field(None, examples=["slack"])
+    since: Instant | None = Field(
+        None, description="Those that failed first at this time or later.", examples=["2026-11-24T10:00:00+01:00"]
+    )
     statuses: Annotated[list[RetryableStatus], Field(min_length=1, max_length=3)] = ["pending", "failed"]
 
 
 class RetriedOut(BaseModel):
     """How many dead letters got a new round."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.RETRIED]})
 
     retried: int
     channels: list[ChannelName]

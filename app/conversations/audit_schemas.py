@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.consent.chain import Reason
+from app.conversations import examples
 
 Hex = Annotated[str, BeforeValidator(lambda value: value.hex() if isinstance(value, bytes) else value)]
 
@@ -14,7 +15,7 @@ Hex = Annotated[str, BeforeValidator(lambda value: value.hex() if isinstance(val
 class AuditEntryOut(BaseModel):
     """One entry of the log, whole, so that its hash can be computed again."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.AUDIT_ENTRY]})
 
     seq: int
     at: datetime
@@ -41,7 +42,7 @@ class AuditEntriesOut(BaseModel):
 class VerdictOut(BaseModel):
     """What a verification of the whole log found."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.VERDICT]})
 
     ok: bool = Field(description="Everything that was there to be checked holds. Read it together with `anchor`.")
     rows: int = Field(description="Entries that hold, from the first on.")

@@ -69,7 +69,10 @@ class ContactIn(BaseModel):
         None, max_length=2 * MAX_CHARACTERS, examples=["anna@example.com"], json_schema_extra={"format": "email"}
     )
     consents: Annotated[list[ConsentIn], AfterValidator(_one_each)] = Field(
-        default_factory=list, max_length=3, description="Each purpose by itself, at most once."
+        default_factory=list,
+        max_length=3,
+        description="Each purpose by itself, at most once.",
+        examples=[[examples.CONSENT]],
     )
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ ReplyText = Annotated[SafeStr, Field(min_length=1, max_length=MAX_TEXT), AfterVa
 class ConversationOut(BaseModel):
     """One visitor's chat: what they told us, and what they agreed to."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.CONVERSATION]})
 
     id: UUID = Field(description="The visitor's `session_id`.")
     locale: Literal["pl", "en"]
@@ -48,6 +48,8 @@ class ConversationsOut(BaseModel):
 
 class ConversationDetailOut(ConversationOut):
     """A conversation and a page of what was said, oldest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.CONVERSATION_DETAIL]})
 
     messages: list[VisitorMessageOut]
     next_cursor: int | None = Field(description="Pass it as `after` to read on; null at the end.")

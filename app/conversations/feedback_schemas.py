@@ -40,6 +40,8 @@ class RatedOut(_RatingOut):
 class FeedbackOut(_RatingOut):
     """A rating and the message that it is about."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.FEEDBACK]})
+
     id: UUID
     conversation_id: UUID
     message_id: UUID
@@ -49,8 +51,6 @@ class FeedbackOut(_RatingOut):
 
 class FeedbacksOut(BaseModel):
     """A page of ratings, newest first."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.FEEDBACKS]})
 
     items: list[FeedbackOut]
     next_cursor: str | None

@@ -6,13 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.conversations import examples
 from app.conversations.questions import QuestionStatus
 
 
 class QuestionOut(BaseModel):
     """A visitor's message without an answer."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.QUESTION]})
 
     id: UUID
     conversation_id: UUID

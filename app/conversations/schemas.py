@@ -159,7 +159,7 @@ class HandoffOut(BaseModel):
 class PackageOut(BaseModel):
     """One package as we sell it. Prices are gross PLN for one square metre."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.PACKAGE]})
 
     id: PackageName
     name: str = Field(examples=["Premium"])
@@ -201,7 +201,7 @@ class QuoteIn(_In):
 class QuoteOut(BaseModel):
     """An estimate, never an offer: area times the price that is valid today, VAT included."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.QUOTE]})
 
     package: PackageName
     package_name: str

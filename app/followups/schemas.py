@@ -8,11 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.alerts.schemas import Reason
 from app.core.text import SafeStr, not_blank
+from app.followups import examples
 
 MAX_MESSAGE = 2_000
 
 FollowupState = Literal["pending", "sent", "cancelled", "failed"]
-ConversationId = Annotated[UUID, Field(strict=False)]
+ConversationId = Annotated[UUID, Field(strict=False, examples=[examples.CONVERSATION])]
 Number = Annotated[int, Field(ge=1, le=100, description="Which of the conversation's follow-ups.", examples=[1])]
 FollowupText = Annotated[SafeStr, Field(min_length=1, max_length=MAX_MESSAGE), AfterValidator(not_blank)]
 
@@ -31,7 +32,11 @@ class PreviewIn(_In):
 class FollowupIn(PreviewIn):
     """A follow-up to write."""
 
-    message: FollowupText | None = Field(None, description="null or absent: composed from what was talked about.")
+    message: FollowupText | None = Field(
+        None,
+        description="null or absent: composed from what was talked about.",
+        examples=["Dzień dobry, czy mogę jeszcze w czymś pomóc?"],
+    )
 
 
 class CancelIn(_In):
@@ -46,7 +51,7 @@ class FollowupWrittenOut(BaseModel):
     Neither its words nor how it fares: the list has both.
     """
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.WRITTEN]})
 
     id: UUID
     conversation_id: UUID
@@ -59,6 +64,8 @@ class FollowupWrittenOut(BaseModel):
 class FollowupClosedOut(FollowupWrittenOut):
     """A follow-up and what became of it, without its words."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.CANCELLED]})
+
     state: FollowupState
     reason: str | None = Field(description="Why it was cancelled or failed.")
     closed_at: datetime | None
@@ -66,6 +73,8 @@ class FollowupClosedOut(FollowupWrittenOut):
 
 class FollowupOut(FollowupClosedOut):
     """A follow-up with its words."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.FOLLOWUP]})
 
     message: str | None
 
@@ -79,6 +88,8 @@ class FollowupsOut(BaseModel):
 
 class DueOut(BaseModel):
     """A follow-up that the schedule would write now."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DUE]})
 
     conversation_id: UUID
     followup_number: int
@@ -94,4 +105,4 @@ class DuesOut(BaseModel):
 class PreviewOut(BaseModel):
     """What a follow-up would say now."""
 
-    text: str
+    text: str = Field(examples=[examples.TEXT])

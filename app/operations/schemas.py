@@ -1,17 +1,29 @@
 """What the journal of operators and API keys look like on the wire."""
 
 from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.operations.api_keys import Scope
 
+_PAUSE: Final[dict[str, Any]] = {
+    "id": "4e9d8c7b-6a5f-4d3e-8b2c-1a0f9e8d7c87",
+    "at": "2026-11-24T10:17:05.883214Z",
+    "actor": "key:7k2m9q4x/crm",
+    "action": "channel.pause",
+    "target": "slack",
+    "reason": "Slack is being moved to another workspace.",
+    "count": 1,
+    "request_id": "24a62d287a06bea54974071a0ef096f2",
+}
+
 
 class OperatorActionOut(BaseModel):
     """One thing that an operator did."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_PAUSE]})
 
     id: UUID
     at: datetime

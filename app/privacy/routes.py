@@ -8,7 +8,7 @@ from fastapi import Depends, Request, Response
 from app.conversations import service as chat
 from app.core.errors import UnauthenticatedError
 from app.operations.access import needs
-from app.privacy import export, service
+from app.privacy import examples, export, service
 from app.privacy.listing import listed
 from app.privacy.office import Office
 from app.privacy.schemas import PrivacyRequestIn, PrivacyRequestOut, ProofIn, ProofOut, RequestsOut, RequestState
@@ -32,12 +32,16 @@ async def privacy_office(request: Request) -> Office:
 
 
 OfficeDep = Annotated[Office, Depends(privacy_office)]
-_JSON_FILE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {"application/json": {"schema": {"type": "object"}}},
-        "headers": carrying("Content-Disposition"),
+
+
+def _json_file(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    shown = {"abridged": {"summary": "Abridged: an export has every table and every column.", "value": example}}
+    return {
+        200: {
+            "content": {"application/json": {"schema": {"type": "object"}, "examples": shown}},
+            "headers": carrying("Content-Disposition"),
+        }
     }
-}
 
 
 async def export_file(pieces: export.Pieces) -> Response:
@@ -45,7 +49,7 @@ async def export_file(pieces: export.Pieces) -> Response:
     return await download(pieces, media_type="application/json", filename="novahouse-export.json")
 
 
-@chat_router.get("/export", responses=_JSON_FILE)
+@chat_router.get("/export", responses=_json_file(examples.EXPORT))
 @limiter.limit(chat_limit)
 async def export_chat(request: Request, office: OfficeDep, token: SessionTokenDep) -> Response:
     """Everything we hold about this conversation, as a JSON file (GDPR art. 15 and 20)."""
@@ -88,7 +92,7 @@ async def verify_request(office: OfficeDep, request_id: UUID, body: ProofIn) -> 
     return ProofOut(type=proved.type, result=proved.result, access_token=proved.access_token)
 
 
-@router.get("/{request_id}/export", responses={**_JSON_FILE, **documented(401, 410)})
+@router.get("/{request_id}/export", responses={**_json_file(examples.EXPORT_OF_ADDRESS), **documented(401, 410)})
 async def export_request(
     office: OfficeDep, request_id: UUID, token: Annotated[str, Depends(session_token)]
 ) -> Response:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from app.core.addresses import normalise_email
 from app.core.text import SafeStr
+from app.privacy import examples
 
 RequestType = Literal["access", "erasure", "revoke"]
 ProofType = Literal["access", "erasure", "revoke", "opt_in"]
@@ -34,13 +35,15 @@ class PrivacyRequestIn(_In):
         description="`access`: a copy of everything. `erasure`. `revoke`: withdraw every consent.", examples=["access"]
     )
     email: Annotated[SafeStr, Field(max_length=320), AfterValidator(_address)] = Field(
-        examples=["jan.kowalski@example.pl"], json_schema_extra={"format": "email"}
+        examples=["anna@example.com"], json_schema_extra={"format": "email"}
     )
     locale: Literal["pl", "en"] = Field("pl", description="Language of the mail.")
 
 
 class PrivacyRequestOut(BaseModel):
     """Taken. The same for every address: whether anything is held is said after the proof only."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.RECEIVED]})
 
     id: UUID
     message: str = "If the address can get mail, a message with a link is on its way. The link works for 30 minutes."
@@ -49,11 +52,13 @@ class PrivacyRequestOut(BaseModel):
 class ProofIn(_In):
     """The code from the mail: what stands behind `#` in its link."""
 
-    token: SafeStr = Field(min_length=1, max_length=200)
+    token: SafeStr = Field(min_length=1, max_length=200, examples=[examples.CODE])
 
 
 class ProofOut(BaseModel):
     """What was done."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PROVED]})
 
     type: ProofType
     result: dict[str, Any] | None = Field(
@@ -67,7 +72,7 @@ class ProofOut(BaseModel):
 class RequestOut(BaseModel):
     """A request as operators see it: no address."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [examples.REQUEST]})
 
     id: UUID
     type: ProofType

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import structlog
 from fastapi import Depends, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,6 +38,8 @@ class LiveOut(BaseModel):
 
 class ReadyOut(BaseModel):
     """Send traffic here."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok", "postgresql": "ok", "redis": "ok"}]})
 
     status: Literal["ok", "degraded"] = Field(
         description="`degraded`: all is answered, and alerts leave up to half a minute later."

@@ -4,10 +4,9 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute, iter_route_contexts
-from pydantic import BaseModel
+from fastapi.routing import APIRoute
 
-from app.web import headers
+from app.web import examples, headers
 from app.web.admission import UNBOUNDED_PATH
 from app.web.headers import HEADERS, carrying
 from app.web.problems import EVERYWHERE, Problem, documented
@@ -51,23 +50,13 @@ def install_openapi(app: FastAPI) -> None:
             components.update(problem.pop("$defs"))
             components["Problem"] = problem
             document["components"]["headers"] = HEADERS
-            _restore_examples(app, components)
+            examples.complete(app, document)
             for path, operations in document["paths"].items():
                 _document_answers(path, operations)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = schema  # type: ignore[method-assign]
-
-
-def _restore_examples(app: FastAPI, components: dict[str, Any]) -> None:
-    """Put models' examples back as they are: FastAPI leaves every null out of the document, theirs too."""
-    for route in iter_route_contexts(app.routes):
-        model = getattr(route, "response_model", None)
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            extra = model.model_config.get("json_schema_extra")
-            if isinstance(extra, dict) and "examples" in extra:
-                components[model.__name__]["examples"] = extra["examples"]
 
 
 def _document_answers(path: str, operations: dict[str, Any]) -> None:

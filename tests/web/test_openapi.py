@@ -3,12 +3,13 @@
 import inspect
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from jsonschema_rs import Draft202012Validator
 from pydantic import BaseModel
 
 from app.api import ROUTERS
@@ -177,34 +178,62 @@ async def test_whatever_is_asked_may_be_no_http_or_of_another_host(client: httpx
                 assert "Idempotent-Replayed" in response["headers"], path
 
 
-async def test_bodies_have_examples(client: httpx.AsyncClient) -> None:
-    schemas = (await schema(client))["components"]["schemas"]
-    assert schemas["MessageIn"]["properties"]["text"]["examples"]
-    assert schemas["QuoteIn"]["properties"]["area_m2"]["examples"]
+def shown(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
+    """Every JSON body of requests and of successful answers: its name, its schema and its examples."""
+    for path, operation in operations(document):
+        answers = {status: body for status, body in operation["responses"].items() if status.startswith("2")}
+        for what, body in {"request": operation.get("requestBody", {}), **answers}.items():
+            for media in [each for kind, each in body.get("content", {}).items() if kind == "application/json"]:
+                own = [each["value"] for each in media.get("examples", {}).values()]
+                schemas = [resolved(document, each) for each in media["schema"].get("anyOf", [media["schema"]])]
+                of_schemas = [example for each in schemas for example in each.get("examples", ())]
+                yield f"{operation['operationId']} {what} {path}", media["schema"], own + of_schemas
 
 
-async def test_every_answer_of_the_chat_has_an_example_that_is_one(client: httpx.AsyncClient) -> None:
+def resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    name = node.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = document["components"]["schemas"][name] if name else node
+    return found
+
+
+async def test_every_json_body_has_an_example(client: httpx.AsyncClient) -> None:
+    bodies = list(shown(await schema(client)))
+    assert [name for name, _, examples in bodies if not examples] == []
+    assert len(bodies) >= len(OPERATIONS)
+
+
+async def test_every_example_is_what_its_schema_says(client: httpx.AsyncClient) -> None:
     document = await schema(client)
-    shown = {
-        content["schema"]["$ref"].rpartition("/")[2]
-        for path, operation in operations(document)
-        if path.startswith(("/v1/chat", "/v1/feedback")) or "conversations:write" in str(operation.get("security"))
-        for status, response in operation["responses"].items()
-        if status.startswith("2")
-        for kind, content in response.get("content", {}).items()
-        if kind == "application/json" and "$ref" in content["schema"]
+    bodies = [(name, body, examples) for name, body, examples in shown(document)]
+    parts = [
+        (name, each, each["examples"]) for name, each in document["components"]["schemas"].items() if "examples" in each
+    ]
+    for name, body, examples in bodies + parts:
+        validator = Draft202012Validator({**body, "components": document["components"]}, validate_formats=True)
+        for example in examples:
+            assert [error.message for error in validator.iter_errors(example)] == [], name
+
+
+async def test_every_example_is_what_its_model_reads_and_writes(app: FastAPI) -> None:
+    """More than a schema can say: validators of requests agree, and answers have every member in our notation."""
+    schemas = app.openapi()["components"]["schemas"]
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    answers = {model for route in routes for model in models(route.response_model)}
+    requests = {
+        model for route in routes if route.body_field for model in models(route.body_field.field_info.annotation)
     }
-    assert {"SessionOut", "TurnOut", "MessagesOut", "HandoffOut", "ContactOut", "RatedOut", "FeedbacksOut"} <= shown
-    models = {
-        route.response_model.__name__: route.response_model
-        for router in ROUTERS
-        for route in router.routes
-        if isinstance(route, APIRoute) and isinstance(route.response_model, type)
-        if issubclass(route.response_model, BaseModel)
-    }
-    for name in shown:
-        for example in document["components"]["schemas"][name]["examples"]:
-            assert models[name].model_validate(example, extra="forbid").model_dump(mode="json").keys() == example.keys()
+    assert answers
+    assert requests
+    for model in answers | requests:
+        for example in schemas[model.__name__]["examples"]:
+            read = model.model_validate_json(json.dumps(example), extra="forbid")
+            assert model in requests or read.model_dump(mode="json") == example, model.__name__
+
+
+def models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a body may be: one, one or null, or none."""
+    each = get_args(annotation) or (annotation,)
+    return [kind for kind in each if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 async def test_an_id_in_a_path_may_be_unknown(client: httpx.AsyncClient) -> None:
