@@ -154,6 +154,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
         generate_unique_id_function=operation_id,
         redirect_slashes=False,
         telemetry={"logs": False, "metrics": False},  # its logs would carry exceptions' words, and numbers we have
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )

@@ -1,8 +1,8 @@
-"""The page that shows the API to people, at `/docs`."""
+"""What shows the API: to programs at `/openapi.json`, to people at `/docs`."""
 
 from typing import Final
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
@@ -15,6 +15,14 @@ _POLICY: Final = (
 )
 
 router = Router(tags=["health"], include_in_schema=False)
+
+
+@router.head("/openapi.json")
+@router.get("/openapi.json")
+async def show_schema(request: Request) -> Response:
+    """The schema of the application (app/web/openapi.py)."""
+    root_path = request.scope.get("root_path", "").rstrip("/")
+    return Response(request.app.state.schema_as_json(root_path), media_type="application/json")
 
 
 @router.get("/docs", response_class=HTMLResponse)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import time
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -106,6 +107,31 @@ async def test_every_error_is_documented_as_a_problem(client: httpx.AsyncClient)
 def test_the_document_in_the_repository_is_the_one_that_is_served(app: FastAPI) -> None:
     kept = json.loads((ROOT / "docs/openapi.json").read_text(encoding="utf-8"))
     assert kept == app.openapi(), "run `novahouse openapi` and look at what changed"
+
+
+async def test_the_document_is_serialised_once_and_follows_the_application(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    assert await schema(client) == app.openapi()
+    began = time.thread_time()
+    for _ in range(20):
+        json.dumps(app.openapi())
+    serialising = time.thread_time() - began
+    began = time.thread_time()
+    for _ in range(20):
+        await client.get("/openapi.json")
+    assert time.thread_time() - began < serialising
+    app.openapi_schema = {**app.openapi(), "x-changed": True}
+    assert (await schema(client))["x-changed"] is True
+    assert (await client.head("/openapi.json")).headers["Content-Type"] == "application/json"
+
+
+async def test_behind_a_root_path_the_document_names_it(app: FastAPI) -> None:
+    for root_path, servers in (("/api", ["/api", "/"]), ("", ["/"])):
+        transport = httpx.ASGITransport(app, root_path=root_path)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            document = (await client.get(f"{root_path}/openapi.json")).json()
+        assert [server["url"] for server in document["servers"]] == servers
 
 
 async def test_operations_of_operators_name_their_scope_and_document_its_absence(client: httpx.AsyncClient) -> None:
