@@ -222,7 +222,7 @@ async def sleeping(sql: asyncpg.Connection) -> bool:
 async def test_a_refusal_is_an_answer(impatient: Database, postgres: EmbeddedPostgres, sql: asyncpg.Connection) -> None:
     """A server that lets nobody in lives, and those who are in are served."""
     name = await sql.fetchval("SELECT current_database()")
-    admin = await asyncpg.connect(postgres.url)
+    admin = await asyncpg.connect(postgres.url_of("postgres"))
     slow = asyncio.ensure_future(in_session(impatient, f"SELECT 1 FROM pg_sleep({4 * SILENCE_SECONDS})"))
     await eventually(lambda: sleeping(sql))
     await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

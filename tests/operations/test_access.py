@@ -35,6 +35,7 @@ FOR_ANYONE = {
     "health_ready",
     "health_get_metrics",
     "health_show_docs",
+    "health_show_schema",
     "offer_estimate",
     "offer_list_packages",
     "privacy_ask",
