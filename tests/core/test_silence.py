@@ -223,6 +223,7 @@ async def test_a_refusal_is_an_answer(impatient: Database, postgres: EmbeddedPos
     """A server that lets nobody in lives, and those who are in are served."""
     name = await sql.fetchval("SELECT current_database()")
     admin = await asyncpg.connect(postgres.url_of("postgres"))
+    assert await in_session(impatient, "SELECT 1") == 1  # it is in, whoever else is asleep
     slow = asyncio.ensure_future(in_session(impatient, f"SELECT 1 FROM pg_sleep({4 * SILENCE_SECONDS})"))
     await eventually(lambda: sleeping(sql))
     await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
