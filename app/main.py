@@ -67,10 +67,13 @@ def _raise(error: StartError) -> NoReturn:
     raise error
 
 
-def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoReturn] = _raise) -> FastAPI:
+def create_app(
+    settings: Settings, *, engine: Engine | None = None, start_failed: Callable[[StartError], NoReturn] = _raise
+) -> FastAPI:
     """The whole HTTP application for these settings.
 
-    When PostgreSQL or Redis is absent at start, its lifespan calls `start_failed`.
+    It answers with `engine`, which must know what KNOWLEDGE_DIR holds; without one it loads its own at start. When
+    PostgreSQL or Redis is absent at start, its lifespan calls `start_failed`. It may be started again once it stopped.
     """
 
     pace = Pace()
@@ -99,13 +102,13 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             app.state.doorbell = doorbell
             app.state.consent_texts = texts
             try:
-                engine = Engine.load(settings.knowledge_dir)
+                answering = engine or Engine.load(settings.knowledge_dir)
             except KnowledgeError as error:
                 start_failed(StartError(f"KNOWLEDGE_DIR: {error}"))
             await cleanup.enter_async_context(
-                watching(engine, settings.knowledge_dir, every_seconds=settings.knowledge_check_seconds)
+                watching(answering, settings.knowledge_dir, every_seconds=settings.knowledge_check_seconds)
             )
-            app.state.followups = Followups.of(settings, engine)
+            app.state.followups = Followups.of(settings, answering)
             app.state.metrics = (
                 partial(alert_metrics.families, configured=settings.configured_channels),
                 conversation_metrics.families,
@@ -130,7 +133,7 @@ def create_app(settings: Settings, *, start_failed: Callable[[StartError], NoRet
             adviser = _adviser(settings, app.state.enforcement, cleanup)
             app.state.chat = Chat(
                 database=database,
-                engine=engine,
+                engine=answering,
                 texts=texts,
                 reach=Reach.of(settings),
                 # what costs a call is first looked for among what was answered before

@@ -1,7 +1,9 @@
 """Real servers for every test: one PostgreSQL and one Redis per test process, one fresh database per test."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +19,7 @@ from app.core.logging import configure_logging
 from app.core.settings import Settings
 from app.devstack.postgres import EmbeddedPostgres
 from app.devstack.redis import EmbeddedRedis
+from app.engine.engine import Engine
 from app.main import create_app
 from tests.processes import AMPLE
 
@@ -137,12 +140,31 @@ def settings(database_url: str, redis_url: str) -> Settings:
     )
 
 
+@cache
+def default_engine() -> Engine:
+    """The engine over the knowledge as it is delivered, which no test changes."""
+    return Engine.load()
+
+
+_applications: deque[tuple[Settings, FastAPI]] = deque(maxlen=4)
+
+
+def application(settings: Settings) -> FastAPI:
+    """The HTTP application, not started. Its routes are made once: that takes longer than most tests."""
+    for known, made in _applications:
+        if known == settings:
+            return made
+    made = create_app(settings, engine=default_engine() if settings.knowledge_dir is None else None)
+    _applications.append((settings, made))
+    return made
+
+
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The HTTP application, started."""
-    application = create_app(settings)
-    async with application.router.lifespan_context(application):
-        yield application
+    made = application(settings)
+    async with made.router.lifespan_context(made):
+        yield made
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from app.conversations.audit_schemas import VerdictOut
 from app.core import clock
 from app.core.keys import KeyRing
 
-app = typer.Typer(help="The audit log of consents: prove that nobody changed it.", no_args_is_help=True)
+app = typer.Typer()
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from app.cli.inputs import Json, parse_reason
 from app.cli.output import age, since, table, until
 from app.core import clock
 
-app = typer.Typer(help="Channels: what holds them back and what waits for them.", no_args_is_help=True)
+app = typer.Typer()
 
 WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.25

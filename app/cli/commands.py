@@ -2,44 +2,58 @@
 
 import importlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
-import alembic.config
 import typer
+from typer.core import TyperGroup
 
-from app.cli import (
-    audit,
-    channels,
-    conversations,
-    dlq,
-    followups,
-    keys,
-    knowledge,
-    limits,
-    privacy,
-    questions,
-    status,
-)
 from app.cli.desk import fail, project_root
+from app.cli.inputs import Json
 from app.core.settings import Settings
 
 DOCUMENT = Path("docs/openapi.json")
 HELP = "NovaHouse chatbot API: run it here, migrate its database, look after its alerts."
+GROUPS: Final[Mapping[str, str]] = {
+    "dlq": "Dead letters: alerts whose first delivery failed.",
+    "channels": "Channels: what holds them back and what waits for them.",
+    "conversations": "Conversations, and answering visitors who asked for a person.",
+    "followups": "Follow-ups: what quiet conversations are sent.",
+    "audit": "The audit log of consents: prove that nobody changed it.",
+    "limits": "Limits of requests: what holds, and changing it without a restart.",
+    "privacy": "Privacy: requests, erasure, the purge.",
+    "keys": "API keys for programs: what each may do, and until when.",
+    "knowledge": "The knowledge files that the assistant answers from.",
+    "questions": "What visitors asked and the assistant could not answer.",
+}
+"""What each group of subcommands is for; the module of its name has them."""
+
+
+class _Group(TyperGroup):
+    """A group whose module is imported when it is used: all of them take longer to import than most commands to run."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of its subcommands."""
+        self._import()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The subcommand of that name; None when there is none."""
+        self._import()
+        return super().get_command(ctx, cmd_name)
+
+    def _import(self) -> None:
+        if not self.commands:
+            module = importlib.import_module(f"{__package__}.{self.name}")
+            self.commands.update(typer.main.get_group(module.app).commands)
+
 
 app = typer.Typer(
     name="novahouse", help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-app.add_typer(dlq.app, name="dlq")
-app.add_typer(channels.app, name="channels")
-app.add_typer(conversations.app, name="conversations")
-app.add_typer(followups.app, name="followups")
-app.add_typer(audit.app, name="audit")
-app.add_typer(limits.app, name="limits")
-app.add_typer(privacy.app, name="privacy")
-app.add_typer(keys.app, name="keys")
-app.add_typer(knowledge.app, name="knowledge")
-app.add_typer(questions.app, name="questions")
-app.command("status")(status.status)
+for _name, _help in GROUPS.items():
+    app.add_typer(typer.Typer(cls=_Group, help=_help, no_args_is_help=True), name=_name)
 
 
 @app.callback()
@@ -70,7 +84,14 @@ def up(
 def migrate() -> None:
     """Bring the database at DATABASE_URL to the newest schema."""
     root = project_root() or fail("no alembic.ini here; run this from the project's folder")
-    alembic.config.main(prog="novahouse migrate", argv=["--config", str(root / "alembic.ini"), "upgrade", "head"])
+    alembic = importlib.import_module("alembic.config")
+    alembic.main(prog="novahouse migrate", argv=["--config", str(root / "alembic.ini"), "upgrade", "head"])
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Channels, dead letters and scheduled jobs, and what is wrong with them."""
+    importlib.import_module(f"{__package__}.status").show(as_json=as_json)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from app.conversations.desk_schemas import (
 )
 from app.core import clock
 
-app = typer.Typer(help="Conversations, and answering visitors who asked for a person.", no_args_is_help=True)
+app = typer.Typer()
 
 _TEXT: TypeAdapter[str] = TypeAdapter(ReplyText)
 

@@ -21,7 +21,7 @@ from app.cli.inputs import Json, Since, parse_reason
 from app.cli.output import facts, since, table, until
 from app.core import clock
 
-app = typer.Typer(help="Dead letters: alerts whose first delivery failed.", no_args_is_help=True)
+app = typer.Typer()
 
 LetterId = Annotated[UUID, typer.Argument(metavar="ID", help="As `dlq list` shows it.")]
 

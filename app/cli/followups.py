@@ -27,7 +27,7 @@ from app.followups.schemas import (
 )
 from app.followups.service import Followups, Written
 
-app = typer.Typer(help="Follow-ups: what quiet conversations are sent.", no_args_is_help=True)
+app = typer.Typer()
 
 _TEXT: TypeAdapter[str] = TypeAdapter(FollowupText)
 

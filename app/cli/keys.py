@@ -15,7 +15,7 @@ from app.operations.api_keys import SCOPES
 from app.operations.schemas import ApiKeyCreatedOut, ApiKeyOut, ApiKeysOut
 
 _SCOPE_HELP = "\n\n".join(f"{scope}: {what}" for scope, what in SCOPES.items())
-app = typer.Typer(help="API keys for programs: what each may do, and until when.", no_args_is_help=True)
+app = typer.Typer()
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 

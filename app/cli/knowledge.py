@@ -11,12 +11,7 @@ from app.engine import knowledge_files
 from app.engine.engine import Engine
 from app.engine.knowledge import KnowledgeError
 
-app = typer.Typer(help="The knowledge files that the assistant answers from.", no_args_is_help=True)
-
-
-@app.callback()
-def _knowledge() -> None:
-    """The knowledge files that the assistant answers from."""
+app = typer.Typer()
 
 
 @app.command()

@@ -14,7 +14,7 @@ from app.cli.output import since, table
 from app.core import clock
 from app.operations import limits as service
 
-app = typer.Typer(help="Limits of requests: what holds, and changing it without a restart.", no_args_is_help=True)
+app = typer.Typer()
 
 _LISTED: TypeAdapter[list[RateLimitOut]] = TypeAdapter(list[RateLimitOut])
 

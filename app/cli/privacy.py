@@ -20,7 +20,7 @@ from app.privacy.office import Office
 from app.privacy.purge import Retention
 from app.privacy.schemas import RequestOut, RequestsOut, RequestState
 
-app = typer.Typer(help="Privacy: requests, erasure, the purge.", no_args_is_help=True)
+app = typer.Typer()
 
 
 def _parse_email(text: str) -> str:

@@ -16,7 +16,7 @@ from app.core import clock
 from app.engine.engine import Engine
 from app.engine.types import Locale
 
-app = typer.Typer(help="What visitors asked and the assistant could not answer.", no_args_is_help=True)
+app = typer.Typer()
 
 QuestionId = Annotated[UUID, typer.Argument(metavar="ID", help="As `questions list` shows it.")]
 

@@ -6,14 +6,13 @@ from app.alerts import channel_service as service
 from app.alerts.channel_schemas import JobOut, StatusOut
 from app.cli.channels import channel_table
 from app.cli.desk import once
-from app.cli.inputs import Json
 from app.cli.limits import limit_table
 from app.cli.output import age, since, table
 from app.core import clock
 
 
-def status(json: Json = False) -> None:
-    """Channels, dead letters and scheduled jobs, and what is wrong with them."""
+def show(*, as_json: bool) -> None:
+    """Print it. Ends the command with one line when it cannot be known."""
     found = once(
         lambda session, desk: service.status(
             session,
@@ -23,7 +22,7 @@ def status(json: Json = False) -> None:
         )
     )
     stands = StatusOut.model_validate(found, from_attributes=True)
-    if json:
+    if as_json:
         typer.echo(stands.model_dump_json())
         return
     typer.echo(channel_table(stands.channels))

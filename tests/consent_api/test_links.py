@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from app.consent.links import Link, LinkUnknownError, list_unsubscribe_headers, make_token, read_token, unsubscribe_url
 from app.core.keys import KeyRing
 from app.core.settings import Settings
-from app.main import create_app
+from tests.conftest import application
 from tests.consent_api import people
 from tests.consent_api.conftest import Texts
 
@@ -248,10 +248,10 @@ async def test_a_link_outlives_the_secret_that_signed_it(
     )
     lost = settings.model_copy(update={"secret_key": SecretStr("new")})
     for used, status in ((lost, 404), (rotated, 200)):
-        application = create_app(used)
+        app = application(used)
         async with (
-            application.router.lifespan_context(application),
-            httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://testserver") as http,
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver") as http,
         ):
             assert (await http.post(path)).status_code == status
     assert await people.answer(sql, conversation_id) is False

@@ -15,10 +15,10 @@ from app.conversations.unsubscribe import apply_all
 from app.core.db import Database
 from app.core.keys import KeyRing
 from app.core.settings import Settings
-from app.main import create_app
 from app.privacy import erasure
 from app.privacy.erasure import Subject
 from app.privacy.office import Office
+from tests.conftest import application
 from tests.consent_api import people
 from tests.consent_api.conftest import Texts
 from tests.consent_api.test_addresses import reason, subscriber
@@ -135,10 +135,10 @@ async def test_it_outlives_the_key_that_hashed_the_address(
     rotated = settings.model_copy(
         update={"secret_key": SecretStr("new"), "secret_keys_retired": (SecretStr("development-only-secret"),)}
     )
-    application = create_app(rotated)
+    app = application(rotated)
     async with (
-        application.router.lifespan_context(application),
-        httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://testserver") as http,
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver") as http,
     ):
         assert (await http.post(path)).status_code == 200
     keys = KeyRing.of(rotated)

@@ -2,18 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app.core.settings import Settings
 from app.followups.schemas import FollowupsOut, FollowupWrittenOut
-from app.main import create_app
 from tests.alerts import rows
 from tests.conftest import OPERATOR
 from tests.followups_api.people import PATH, decide, visitor, write
@@ -27,13 +24,6 @@ def settings(settings: Settings) -> Settings:
     """With mail, so that a follow-up waits to leave."""
     mail = {"smtp_url": "smtp://127.0.0.1:9", "mail_from": "NovaHouse <x@novahouse.pl>"}
     return Settings(**(settings.model_dump() | mail))
-
-
-@pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[FastAPI]:
-    application = create_app(settings)
-    async with application.router.lifespan_context(application):
-        yield application
 
 
 async def listed(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from app.core.settings import Settings
 from app.engine.llm.assistant import Assistant
 from app.engine.llm.client import Completions, Times
-from app.main import create_app
+from tests.conftest import application
 from tests.llm.server import ModelServer, model_server
 
 AMPLE: Final = Times(connect=60, first_token=60, total=60)
@@ -27,9 +27,9 @@ async def model() -> AsyncIterator[ModelServer]:
         yield server
 
 
-def _wait(application: FastAPI, times: Times) -> None:
+def _wait(app: FastAPI, times: Times) -> None:
     """Have the application wait so long for its model."""
-    adviser = application.state.chat.adviser
+    adviser = app.state.chat.adviser
     assert isinstance(adviser, Assistant)
     completions = adviser._completer
     assert isinstance(completions, Completions)
@@ -44,13 +44,13 @@ def start(settings: Settings, model: ModelServer) -> Start:
     @asynccontextmanager
     async def started(*, times: Times = AMPLE, **more: object) -> AsyncIterator[httpx.AsyncClient]:
         own = {name.lower(): value for name, value in model.environment.items()}
-        application = create_app(Settings(**{**settings.model_dump(exclude_unset=True), **own, **more}))
+        app = application(Settings(**{**settings.model_dump(exclude_unset=True), **own, **more}))
         async with (
-            application.router.lifespan_context(application),
-            httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://testserver") as client,
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver") as client,
         ):
-            _wait(application, times)
-            client.app = application  # type: ignore[attr-defined]
+            _wait(app, times)
+            client.app = app  # type: ignore[attr-defined]
             yield client
 
     return started

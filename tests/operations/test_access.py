@@ -19,12 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api import ROUTERS
 from app.core.db import Database
 from app.core.settings import Settings
-from app.main import create_app
 from app.operations import access, api_key_repository, api_keys
 from app.operations.api_keys import SCOPES, Door
 from app.web import deps
 from tests.alerts import rows
-from tests.conftest import OPERATOR, ROOT
+from tests.conftest import OPERATOR, ROOT, application
 from tests.operations.keys import ACTOR, bearer, make, revoke
 from tests.processes import eventually
 
@@ -194,7 +193,7 @@ async def test_a_session_token_is_stored_hashed(client: httpx.AsyncClient, sql: 
 
 
 async def test_without_an_admin_key_only_keys_open(settings: Settings, database: Database) -> None:
-    app = create_app(settings.model_copy(update={"admin_api_key": None}))
+    app = application(settings.model_copy(update={"admin_api_key": None}))
     key = (await make(database, "leads:read")).key
     transport = httpx.ASGITransport(app)
     async with (

@@ -14,8 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.core.settings import Settings, SettingsError, read_settings
-from app.main import create_app
-from tests.conftest import OPERATOR
+from tests.conftest import OPERATOR, application
 from tests.conversations.test_bad_input import problem
 from tests.talk import CONSENT, ENQUIRY, open_session, say
 
@@ -28,7 +27,7 @@ EXPOSED = {"X-Request-ID", "traceparent", "Idempotent-Replayed", "Retry-After", 
 @asynccontextmanager
 async def serving(settings: Settings, **changed: Any) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     """The application with changed settings."""
-    app = create_app(settings.model_copy(update=changed))
+    app = application(settings.model_copy(update=changed))
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
