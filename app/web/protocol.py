@@ -263,9 +263,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._expect_reading()
             return
-        if not next_one:
+        if not next_one and self.expect_100_continue and self.cycle.more_body:
+            self.transport.close()  # refused: a body may come now, or the next request (RFC 9110, section 10.1.1)
+        elif not next_one:
             self._answering = False
             self._bounds.idle[self] = None
+            if self._in_head:
+                self._expect_head()
             if self._refusal is not None:
                 self._refuse_in_time()
         self._parse_on()

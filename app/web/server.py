@@ -17,6 +17,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.web.pacing import Pace
 from app.web.protocol import BoundedProtocol, Bounds, Headers
 
+KEEP_ALIVE_SECONDS: Final = 75
+"""How long a connection may be idle: longer than proxies keep theirs (nginx and load balancers 60 s), or they would now
+and then send a request into one that was just closed. When it gets crowded, idle ones go anyway."""
 _OTHER_FILES: Final = 256
 """File descriptors that are no visitor's connection."""
 
@@ -45,6 +48,7 @@ def harden(
     if config.http_protocol_class is not HttpToolsProtocol:
         _log.warning("connections_unbounded", protocol=str(config.http_protocol_class))
         return
+    config.timeout_keep_alive = max(config.timeout_keep_alive, KEEP_ALIVE_SECONDS)
     bounds = Bounds(pace, headers, receive_seconds, max_connections)
     config.http_protocol_class = partial(BoundedProtocol, bounds)  # type: ignore[assignment]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
