@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.forks import IMPORTED, Fork, nursery
+
 ROOT = Path(__file__).parent.parent
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
 
@@ -46,7 +48,7 @@ async def eventually(condition: Callable[[], Awaitable[object]], *, seconds: flo
 class Running:
     """One of our processes."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Fork, log: Path) -> None:
         self.process = process
         self._log = log
 
@@ -68,22 +70,32 @@ class Running:
             raise AssertionError(f"still running after {seconds} s: {self.output[-2000:]}") from None
 
 
+async def start(
+    *arguments: str, environment: Mapping[str, str], log: Path, errors: Path | None = None, cwd: Path = ROOT
+) -> asyncio.subprocess.Process | Fork:
+    """Start `python -m arguments…` with this environment; it writes to `log`, and its errors to `errors` if given."""
+    errors = errors or log
+    if arguments[0] in IMPORTED and "PYTHONPATH" not in environment:
+        return nursery(arguments[0], ROOT).fork(arguments, environment=environment, folder=cwd, log=log, errors=errors)
+    with log.open("ab") as output, errors.open("ab") as beside:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *arguments,
+            cwd=cwd,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=beside,
+        )
+
+
 @asynccontextmanager
 async def running(
     *arguments: str, environment: Mapping[str, str], log: Path, cwd: Path = ROOT
 ) -> AsyncIterator[Running]:
     """Run `python -m arguments…` with this environment and ample limits; it is killed at the end if it still runs."""
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            *arguments,
-            cwd=cwd,
-            env={**inherited(), **AMPLE_LIMITS, **environment},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+    process = await start(*arguments, environment={**inherited(), **AMPLE_LIMITS, **environment}, log=log, cwd=cwd)
     try:
         yield Running(process, log)
     finally:

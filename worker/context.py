@@ -32,7 +32,7 @@ from worker.channels.slack import SlackChannel
 from worker.delivery import Delivery
 from worker.messages import Messages
 from worker.pump import Pump, Rules
-from worker.receipts import CAP_SECONDS, Receipts
+from worker.receipts import FIND_SECONDS, Receipts
 from worker.retry import RetryPolicy
 from worker.schedule import Schedule
 from worker.settling import BreakerRules, Settler
@@ -86,7 +86,7 @@ async def start(settings: Settings) -> Context:
             except OSError as error:
                 raise StartError(f"WORKER_METRICS_PORT: {error.strerror}") from error
         _prepare_anchor(settings)
-        redis = arq_redis(settings.redis_url, timeout_seconds=CAP_SECONDS, max_connections=4)
+        redis = arq_redis(settings.redis_url, timeout_seconds=FIND_SECONDS, max_connections=4)
         cleanup.push_async_callback(redis.aclose, close_connection_pool=True)
         try:
             channels = _channels(settings)

@@ -11,7 +11,7 @@ from app.web.client import SCOPE_KEY, Client
 
 AT_ONCE: Final = 50
 """Refusals that a client gets without waiting, if it had none lately: a front end that errs notices nothing."""
-PER_SECOND: Final = 200
+PER_SECOND: Final = 250
 """Beyond that, a client gets so many a second."""
 LONGEST_SECONDS: Final = 1.0
 """Nobody waits longer, however many connections a client has."""

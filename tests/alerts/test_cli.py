@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import pwd
-import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from app.cli.output import WIDTH
 from app.devstack.home import Home
 from tests.alerts import rows
 from tests.alerts.test_dead_letters import rung
-from tests.processes import ROOT, eventually
+from tests.processes import ROOT, eventually, start
 
 ME = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
 NOWHERE = "redis://127.0.0.1:9/0"
@@ -43,20 +43,17 @@ async def novahouse(
     *arguments: str, environment: Mapping[str, str], cwd: Path = ROOT, through: Sequence[str] = ()
 ) -> Ended:
     """Run one command with this environment and nothing else. `through`: a module that runs it, with its arguments."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *through,
-        "app.cli",
-        *arguments,
-        cwd=cwd,
-        env={"PATH": os.environ["PATH"], "NOVAHOUSE_HOME": "/nonexistent", "PYTHONPATH": str(ROOT), **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        process = await start(
+            *(*through, "app.cli", *arguments),
+            environment={"PATH": os.environ["PATH"], "NOVAHOUSE_HOME": "/nonexistent", **environment},
+            log=out,
+            errors=err,
+            cwd=cwd,
+        )
+        code = await process.wait()
+        return Ended(code, out.read_text(), err.read_text())
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def request(method: str, path: str, **headers: str) -> bytes:
 OVER_THE_LIMIT = request("GET", "/v1/packages")
 
 
-async def flood(client: httpx.AsyncClient, ask: bytes) -> tuple[list[int], float]:
+async def flood(client: httpx.AsyncClient, ask: bytes, *, seconds: float = SECONDS) -> tuple[list[int], float]:
     """Ask on all connections, as fast as it goes; gives the answers' statuses and for how many seconds they came."""
     statuses: list[int] = []
 
@@ -52,7 +52,7 @@ async def flood(client: httpx.AsyncClient, ask: bytes) -> tuple[list[int], float
 
     began = time.monotonic()
     with suppress(TimeoutError):
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             await asyncio.gather(*(ask_for_ever() for _ in range(CONNECTIONS)))
     return statuses, time.monotonic() - began
 

@@ -17,6 +17,7 @@ from app.engine.engine import Engine
 from app.engine.llm.assistant import Assistant
 from app.engine.llm.breaker import FAIL_MAX, Breaker
 from app.engine.llm.client import Times
+from tests.alerts.test_cli import novahouse
 from tests.conftest import ADMIN_KEY
 from tests.limits.conftest import sample
 from tests.llm.conftest import AMPLE, Start
@@ -342,25 +343,11 @@ async def test_the_budget_is_one_for_all_processes_and_can_be_changed(
         helped = [await helps(client) for client in (one, other, one, other, one, other)]
         assert helped[3:] == [False] * 3
         assert 1 <= len(model.requests) <= 3  # a call that did not get through in time was paid all the same
-        shown = await novahouse(environment, "limits", "show")
+        shown = (await novahouse("limits", "show", environment=environment)).out
         assert "model" in shown
-        await novahouse(environment, "limits", "set", "model", "100 per day")
+        await novahouse("limits", "set", "model", "100 per day", environment=environment)
         await eventually(lambda: helps(one), every=0.2)
         await eventually(lambda: helps(other), every=0.2)
     log = (tmp_path / "one.log").read_text()
     assert "gwarancja" not in log
     assert "sk-test-model-key" not in log
-
-
-async def novahouse(environment: dict[str, str], *arguments: str) -> str:
-    """What our command line prints."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", *arguments),
-        cwd=ROOT,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
-    return output.decode()
