@@ -150,7 +150,7 @@ _applications: deque[tuple[Settings, FastAPI]] = deque(maxlen=4)
 
 
 def application(settings: Settings) -> FastAPI:
-    """The HTTP application, not started. Its routes are made once: that takes longer than most tests."""
+    """The HTTP application, not started. Its routes are made once, as that takes longer than most tests: add none."""
     for known, made in _applications:
         if known == settings:
             return made

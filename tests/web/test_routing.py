@@ -1,6 +1,7 @@
 """A route whose arguments are found by hand answers as FastAPI's solver would have it."""
 
 import functools
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -8,11 +9,21 @@ import pytest
 from fastapi import FastAPI
 
 from app.conversations.routes import send_message
+from app.core.settings import Settings
+from app.main import create_app
 from app.web import routing
 from app.web.routing import Router
 from tests.talk import open_session
 
 BY_HAND, SOLVED = "/v1/chat/messages", "/solved/messages"
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """An application that gets one route more than all others."""
+    own = create_app(settings)
+    async with own.router.lifespan_context(own):
+        yield own
 
 
 @pytest.fixture
