@@ -163,8 +163,10 @@ def application(settings: Settings) -> FastAPI:
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The HTTP application, started."""
     made = application(settings)
+    routes = len(made.routes)
     async with made.router.lifespan_context(made):
         yield made
+    assert len(made.routes) == routes, "this test added a route to the application that other tests have too"
 
 
 @pytest.fixture
