@@ -17,7 +17,7 @@ import structlog
 from httptools import HttpParserInvalidMethodError
 from prometheus_client import Counter, Gauge
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.web.pacing import CONNECTION_KEY, Pace
 from app.web.problems import MEDIA_TYPE, TYPE, Problem
@@ -116,6 +116,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(**given)
         self._bounds = bounds
         self._answering = False
+        self._answered: RequestResponseCycle | None = None
+        """The request that is answered now, or was last; `cycle` is the one that came last."""
         self._in_head = False
         self._head_bytes = 0
         self._request_bytes = 0
@@ -150,6 +152,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unparsed.clear()
         if self._parsing is not None:
             self._parsing.cancel()
+        if self._answered is not None:
+            self._answered.disconnected = not self._answered.response_complete
+            self._answered.message_event.set()
         super().connection_lost(exc)
         OPEN.set(len(self.connections))
 
@@ -230,6 +235,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _check_head(self) -> None:
         """Refuse what two readers could understand differently; the host of a target in absolute form counts.
 
@@ -253,7 +262,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client says no more. Whoever still waits for an answer gets it; a stream would never end."""
         self._ended = True
-        answered_yet = self._answering and not self.cycle.more_body and STANDING not in self.cycle.scope
+        standing = self._answered is not None and STANDING in self._answered.scope
+        answered_yet = self._answering and not self.cycle.more_body and not standing
         return answered_yet or bool(self._unparsed) or self._refusal is not None
 
     def on_response_complete(self) -> None:
