@@ -105,23 +105,11 @@ class _PooledConnection(asyncpg.Connection):
             return await run(*args, **options)
 
 
-async def _through_pooler(url: str) -> bool:
-    """Whether a pooler such as PgBouncer stands between: then the server that answers is not the one that we called.
-
-    Raises what asyncpg raises when nobody answers.
-    """
-    connection = await asyncpg.connect(
-        url,
-        timeout=CONNECT_TIMEOUT_SECONDS,
-        command_timeout=CONNECT_TIMEOUT_SECONDS,
-        statement_cache_size=0,
-    )
-    try:
-        async with connection.transaction():
-            answering = await connection.fetchval("SELECT pg_backend_pid()")
-        return bool(answering != connection.get_server_pid())
-    finally:
-        await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
+async def _through_pooler(connection: asyncpg.Connection) -> bool:
+    """Whether a pooler such as PgBouncer stands between: then the server that answers is not the one that we called."""
+    async with connection.transaction():
+        answering = await connection.fetchval("SELECT pg_backend_pid()")
+    return bool(answering != connection.get_server_pid())
 
 
 async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
@@ -184,7 +172,7 @@ class Database:
             "command_timeout": command_seconds or STATEMENT_TIMEOUT_MS / 1000,
         }
         """How to speak through one: nothing stays prepared, and the client is who ends what takes too long."""
-        self._meeting = asyncio.Lock()
+        self._meeting = self._pulse.queue(places=1, seconds=QUEUE_SECONDS)
         self._ring = ring
         self._drivers = asyncpg.create_pool(
             self._url,
@@ -201,10 +189,20 @@ class Database:
         self._queue = self._pulse.queue(places=pool_size, seconds=QUEUE_SECONDS)
 
     async def _meet(self) -> None:
-        """Learn once what is at the other end."""
-        async with self._meeting:
-            if self._pooled is None:
-                self._pooled = await _through_pooler(self._url)
+        """Learn once what is at the other end. Raises what the driver raises, BusyError and SilentError."""
+        await self._meeting.enter()
+        try:
+            if self._pooled is not None:
+                return
+            connection = await self._connect(self._url, timeout=CONNECT_TIMEOUT_SECONDS, statement_cache_size=0)
+            try:
+                with self._pulse.waiting(connection):
+                    self._pooled = await _through_pooler(connection)
+                    await connection.close()
+            finally:
+                connection.terminate()
+        finally:
+            self._meeting.leave()
 
     async def _ask(self) -> None:
         connection = await asyncpg.connect(self._url, statement_cache_size=0)
@@ -258,17 +256,13 @@ class Database:
         await self._queue.enter()
         try:
             async with self._drivers.acquire(timeout=DRIVER_TIMEOUT_SECONDS) as connection:
-                answered = False
-                self._pulse.begin(connection)
                 try:
-                    yield cast("asyncpg.Connection", connection)
-                    answered = True
+                    with self._pulse.waiting(connection):
+                        yield cast("asyncpg.Connection", connection)
                 except TimeoutError:
                     with suppress(asyncpg.InterfaceError):  # it was closed already
                         connection.terminate()  # else giving it back waits for its server too
                     raise
-                finally:
-                    self._pulse.end(connection, answered=answered)
         finally:
             self._queue.leave()
 
@@ -280,16 +274,13 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def dispose(self) -> None:
-        """Close every connection."""
-        await self._pulse.aclose()
-        await self.engine.dispose()
-        if not self._drivers_ready:
-            return
-        try:
+        """Close every connection. A server that does not say goodbye in time is not waited for."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                await self._drivers.close()
-        except TimeoutError:
-            self._drivers.terminate()
+                await self.engine.dispose()
+                if self._drivers_ready:
+                    await self._drivers.close()
+        await self._pulse.aclose()
 
 
 _RINGING = "ring_when_committed"

@@ -31,11 +31,15 @@ class FairPool(AsyncAdaptedQueuePool):
     def _do_get(self) -> ConnectionPoolEntry:
         if not self._ours.enter_at_once():
             await_only(self._ours.enter())
+        getting = object()
+        self._pulse.begin(getting)  # a new connection is asked this and that before it is anybody's
         try:
             entry = super()._do_get()
         except BaseException:
             self._ours.leave()
             raise
+        finally:
+            self._pulse.end(getting, answered=False)
         self._pulse.begin(entry)
         return entry
 

@@ -6,8 +6,8 @@ statement may go on. None: everything that waits is given up, and whoever comes 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -69,6 +69,17 @@ class Pulse:
         del self._began[use]
         self._answers += answered
 
+    @contextmanager
+    def waiting(self, use: object) -> Iterator[None]:
+        """The server is waited for as long as the block lasts, and has said something when that ends well."""
+        answered = False
+        self.begin(use)
+        try:
+            yield
+            answered = True
+        finally:
+            self.end(use, answered=answered)
+
     async def connected(self, attempt: Coroutine[Any, Any, asyncpg.Connection]) -> asyncpg.Connection:
         """The connection that `attempt` makes, which is closed when the server falls silent.
 
@@ -76,11 +87,9 @@ class Pulse:
         """
         making = asyncio.ensure_future(attempt)
         self._attempts.add(making)
-        self.begin(making)
-        answered = False
         try:
-            connection = await making
-            answered = True
+            with self.waiting(making):
+                connection = await making
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -89,18 +98,18 @@ class Pulse:
             raise SilentError from None
         finally:
             self._attempts.discard(making)
-            self.end(making, answered=answered)
         self._connections.add(connection)
         return connection
 
     async def aclose(self) -> None:
-        """Look no more."""
+        """Look no more, and cut off whoever is still connected."""
         if self._timer is not None:
             self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watching
+        self._cut_off()
 
     def _late(self) -> bool:
         oldest = next(iter(self._began.values()), self._tick)
@@ -157,12 +166,15 @@ class Pulse:
     def _give_up(self) -> None:
         self.silent = True
         _log.error("database_silent", waiting=len(self._began))
-        for connection in list(self._connections):  # idle ones too: nobody shall find out anew that they are dead
+        self._cut_off()  # idle ones too: nobody shall find out anew that they are dead
+        for queue in self._queues:
+            queue.refuse()
+
+    def _cut_off(self) -> None:
+        for connection in list(self._connections):
             connection.terminate()
         for attempt in self._attempts:
             attempt.cancel()
-        for queue in self._queues:
-            queue.refuse()
 
 
 class Queue:

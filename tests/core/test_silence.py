@@ -1,11 +1,14 @@
 """A PostgreSQL that says nothing: everybody is told within two seconds, and what is only slow goes on."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from signal import Signals
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -19,6 +22,7 @@ from app.devstack.postgres import EmbeddedPostgres
 from tests.conftest import ADMIN_KEY, OPERATOR
 from tests.core.pooler import Pooler
 from tests.limits.conftest import sample
+from tests.listening import listening
 from tests.processes import api, eventually
 from tests.talk import open_session, say
 
@@ -26,6 +30,7 @@ SILENCE_SECONDS = 0.6
 FROZEN_SECONDS = 4
 """Two are meant, and the code's own bound is 1.4 s; a busy machine may take longer."""
 PARALLEL = 50
+ASKING = 5
 
 
 @pytest.fixture
@@ -173,6 +178,55 @@ async def test_all_who_wait_for_a_frozen_server_are_told_at_once(
     assert await asyncio.gather(*(way(impatient, "SELECT 1") for way in WAYS for _ in range(10))) == [1] * 20
 
 
+@asynccontextmanager
+async def falling_silent(url: str, *, after: int) -> AsyncIterator[tuple[str, list[int]]]:
+    """A server that is said so much to and then says nothing more, to nobody; with how much each thing said was."""
+    parts = urlsplit(url.replace("postgresql+asyncpg://", "postgresql://"))
+    said: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(parts.hostname, parts.port)
+        answering = asyncio.create_task(answer(there, writer))
+        try:
+            while words := await reader.read(65_536):
+                said.append(len(words))
+                if len(said) <= after:
+                    back.write(words)
+        finally:
+            answering.cancel()
+            back.close()
+
+    async def answer(there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while words := await there.read(65_536):
+            writer.write(words)
+        writer.close()
+
+    async with listening(talk) as port:
+        yield urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}")), said
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_server_that_falls_silent_at_any_word_is_given_up(database_url: str, way: Way) -> None:
+    """Not only when a statement is waited for: when it is met, at the connection's first words, at the last ones."""
+
+    async def ask(after: int) -> tuple[list[object], int]:
+        async with falling_silent(database_url, after=after) as (url, said):
+            own = Database(Settings(database_url=url).database_url, pool_size=2, silence_seconds=SILENCE_SECONDS)
+            try:
+                async with asyncio.timeout(FROZEN_SECONDS):
+                    asked = (way(own, "SELECT 1") for _ in range(ASKING))
+                    return await asyncio.gather(*asked, return_exceptions=True), len(said)
+            finally:
+                async with asyncio.timeout(FROZEN_SECONDS):
+                    await own.dispose()
+
+    told, words = await ask(sys.maxsize)
+    assert told == [1] * len(told)
+    assert words > 10, "it is met, and two connections are made"
+    for after, (told, _) in enumerate(await asyncio.gather(*(ask(after) for after in range(words)))):
+        assert all(answer == 1 or isinstance(answer, DATABASE_ERRORS) for answer in told), (after, told)
+
+
 async def answers(database: Database) -> bool:
     try:
         return await in_session(database, "SELECT 1") == 1
@@ -191,6 +245,16 @@ async def test_whoever_connects_to_a_frozen_server_is_told_as_soon(
         assert time.monotonic() - began < FROZEN_SECONDS
 
 
+async def test_a_process_that_ends_does_not_wait_for_a_frozen_server(
+    impatient: Database, postgres: EmbeddedPostgres
+) -> None:
+    """Its connections are idle, so nobody has noticed."""
+    await asyncio.gather(*(way(impatient, "SELECT pg_sleep(0.1)") for way in WAYS for _ in range(2)))
+    with frozen(postgres):
+        async with asyncio.timeout(FROZEN_SECONDS):
+            await impatient.dispose()
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_slow_statement_of_a_server_that_answers_goes_on(impatient: Database, way: Way) -> None:
     assert await way(impatient, f"SELECT 1 FROM pg_sleep({4 * SILENCE_SECONDS})") == 1
@@ -201,8 +265,9 @@ async def test_a_slow_statement_of_a_server_that_freezes_is_given_up(
     impatient: Database, postgres: EmbeddedPostgres, sql: asyncpg.Connection, way: Way
 ) -> None:
     """A statement that lasts longer than anybody looks: it is the server's silence that ends it."""
-    slow = asyncio.ensure_future(way(impatient, "SELECT pg_sleep(60)"))
-    await eventually(lambda: sleeping(sql))
+    statement = f"SELECT pg_sleep(60) /* {uuid4()} */"
+    slow = asyncio.ensure_future(way(impatient, statement))
+    await eventually(lambda: sleeping(sql, statement))
     with frozen(postgres):
         began = time.monotonic()
         with pytest.raises(DATABASE_ERRORS):
@@ -211,21 +276,19 @@ async def test_a_slow_statement_of_a_server_that_freezes_is_given_up(
     await eventually(lambda: answers(impatient), seconds=5)
 
 
-async def sleeping(sql: asyncpg.Connection) -> bool:
-    return bool(
-        await sql.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-        )
-    )
+async def sleeping(sql: asyncpg.Connection, statement: str) -> bool:
+    """Whether this one sleeps: others may go on long after whoever asked has gone."""
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query = $1"
+    return bool(await sql.fetchval(asleep, statement))
 
 
 async def test_a_refusal_is_an_answer(impatient: Database, postgres: EmbeddedPostgres, sql: asyncpg.Connection) -> None:
     """A server that lets nobody in lives, and those who are in are served."""
     name = await sql.fetchval("SELECT current_database()")
     admin = await asyncpg.connect(postgres.url_of("postgres"))
-    assert await in_session(impatient, "SELECT 1") == 1  # it is in, whoever else is asleep
-    slow = asyncio.ensure_future(in_session(impatient, f"SELECT 1 FROM pg_sleep({4 * SILENCE_SECONDS})"))
-    await eventually(lambda: sleeping(sql))
+    statement = f"SELECT 1 FROM pg_sleep({4 * SILENCE_SECONDS}) /* {uuid4()} */"
+    slow = asyncio.ensure_future(in_session(impatient, statement))
+    await eventually(lambda: sleeping(sql, statement))
     await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     try:
         assert await slow == 1
