@@ -22,7 +22,7 @@ router = Router(tags=["health"], include_in_schema=False)
 async def show_schema(request: Request) -> Response:
     """The schema of the application (app/web/openapi.py)."""
     root_path = request.scope.get("root_path", "").rstrip("/")
-    return Response(request.app.state.schema_as_json(root_path), media_type="application/json")
+    return Response(await request.app.state.schema_as_json(root_path), media_type="application/json")
 
 
 @router.get("/docs", response_class=HTMLResponse)

@@ -74,6 +74,10 @@ class Enforcement:
         """The rule for a request."""
         return self._table.rule(scope)
 
+    def methods(self, scope: Scope) -> list[str]:
+        """Every method that a request's path may be asked for."""
+        return self._table.methods(scope)
+
     async def enforce(self, rule: Rule, request: Request) -> tuple[str, str]:
         """Count a request; gives the values of `RateLimit` and `RateLimit-Policy`.
 

@@ -11,7 +11,6 @@ from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from app.core.db import DATABASE_ERRORS
 from app.core.errors import (
@@ -90,22 +89,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     code, title = _HTTP_PROBLEMS.get(error.status_code, ("http-error", "The request failed."))
     headers = dict(error.headers or {})
     if error.status_code == 405:  # noqa: PLR2004  as above
-        headers["Allow"] = ", ".join(_allowed(request))
+        headers["Allow"] = ", ".join(
+            request.app.state.enforcement.methods(request.scope)
+        )  # Starlette's own: one route's
     return problem_response(error.status_code, code=code, title=title, headers=headers)
-
-
-def _allowed(request: Request) -> list[str]:
-    """Every method that some route has for this path; Starlette names those of the first such route only.
-
-    Where the schema names the path in full, routes that only match it by a parameter do not count.
-    """
-    if named := request.app.openapi()["paths"].get(request.scope["path"]):
-        return sorted(method.upper() for method in named)
-    return [
-        method
-        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
-    ]
 
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
@@ -151,15 +138,12 @@ async def _database_error(_request: Request, error: Exception) -> Response:
 _OUTAGES = (
     OSError,
     PoolTimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+_OUTAGE_STATES = ("08", "25006", "25P03", "28", "3D", "40", "53", "55", "57", "58")
+"""How SQLSTATEs begin that tell of the server, or of whoever else uses it, and not of the statement: connections, a
+standby, passwords, conflicts, resources, locks, operators, disks (PostgreSQL, appendix A)."""
 
 
 def _is_outage(error: BaseException | None) -> bool:
@@ -169,4 +153,6 @@ def _is_outage(error: BaseException | None) -> bool:
             or isinstance(error, OperationalError | InterfaceError)
             or _is_outage(getattr(error.orig, "__cause__", None))
         )
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate).startswith(_OUTAGE_STATES)
     return isinstance(error, _OUTAGES)

@@ -32,6 +32,9 @@ class Connection(Protocol):
     def resume(self) -> None:
         """An answer is on its way."""
 
+    def stand(self) -> None:
+        """The answer stays open, hence is the last one here."""
+
 
 class Pace:
     """Delays refusals by the generic cell rate algorithm (ITU-T I.371): a burst of AT_ONCE, then PER_SECOND.

@@ -8,6 +8,7 @@ import termios
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -21,7 +22,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.web.pacing import CONNECTION_KEY, Pace
 from app.web.problems import MEDIA_TYPE, TYPE, Problem
-from app.web.sse import STANDING
 
 PART_BYTES: Final = 4096
 """How much is parsed at once: so much holds 230 requests at most, which are 10 ms of this process's time."""
@@ -128,6 +128,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """What arrives now is not read any more."""
         self._ended = False
         """Nothing will arrive any more."""
+        self._standing = False
+        """The answer stays open."""
         self._refusal: _Refusal | None = None
         self._head_due: asyncio.TimerHandle | None = None
         self._reading_due: asyncio.TimerHandle | None = None
@@ -168,7 +170,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse the next part, unless a request waits for its turn already, or nobody will be answered any more."""
         self._parsing = None
         if self._deaf or self.transport.is_closing():
+            self._request_bytes += len(self._unparsed)
             self._unparsed.clear()
+            if self._standing:
+                self._bound(0)
             return
         if not self.pipeline:
             self._part = bytes(self._unparsed[:PART_BYTES])
@@ -191,12 +196,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def _parse_on(self) -> None:
         if not self._unparsed:
             self._inflow.release()
-            if self._ended and not self._answering and self._refusal is None:
-                self.transport.close()
+            if self._ended:
+                self._end()
             return
         self._inflow.hold()
         if self._parsing is None and not self.pipeline:
-            self._parsing = self.loop.call_soon(self._parse)
+            self._parsing = self.loop.call_soon(self._parse, context=Context())  # not the one of the request before
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -217,6 +222,22 @@ class BoundedProtocol(HttpToolsProtocol):
     def resume(self) -> None:
         """It is answered now."""
         self._bounds.idle.pop(self, None)
+
+    def stand(self) -> None:
+        """The answer that begins stays open, hence is the last one here: nothing that follows is read as a request.
+
+        What arrives is read all the same, or nobody would notice that the client leaves.
+        """
+        if self._answered is None or self._ended:
+            self.transport.close()
+            return
+        self._standing = self._deaf = True
+        self._answered.keep_alive = False
+        self._refusal = None
+        self._unparsed.clear()
+        self.pipeline.clear()
+        self._inflow.release()
+        self._inflow.resume_reading()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header. What comes after a body is left alone: a proxy did not look at it (RFC 9110, section 6.5.1)."""
@@ -262,9 +283,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client says no more. Whoever still waits for an answer gets it; a stream would never end."""
         self._ended = True
-        standing = self._answered is not None and STANDING in self._answered.scope
-        answered_yet = self._answering and not self.cycle.more_body and not standing
-        return answered_yet or bool(self._unparsed) or self._refusal is not None
+        if not self._unparsed:
+            self._end()
+        return True
+
+    def _end(self) -> None:
+        """Hang up when nobody waits for an answer that can still be given. What is not whole never will be."""
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()
+        whole = self._answered is not None and not self._answered.more_body
+        if self._refusal is None and (self._standing or not self._answering or not whole):
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         """An answer was written, if not yet read."""
@@ -301,7 +330,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse_in_time(self) -> None:
         peer = self.client[0] if self.client else ""
-        self.loop.call_later(self._bounds.pace.delay(peer, self.loop.time()), self._send_refusal)
+        self.loop.call_later(self._bounds.pace.delay(peer, self.loop.time()), self._send_refusal, context=Context())
 
     def _send_refusal(self) -> None:
         if self._refusal is None or self.transport.is_closing():

@@ -227,14 +227,23 @@ class Table:
 
     def rule(self, scope: Scope) -> Rule:
         """The rule for a request. What reaches no route has a rule too."""
+        for methods in self._matching(scope):
+            return methods.get(scope["method"], self.unmatched)
+        return self.unmatched
+
+    def methods(self, scope: Scope) -> list[str]:
+        """Every method that a request's path may be asked for. A path in full counts before those with parameters."""
+        return sorted({method for methods in self._matching(scope) for method in methods})
+
+    def _matching(self, scope: Scope) -> Iterator[dict[str, Rule]]:
         path: str = scope["path"]
         root: str = scope.get("root_path", "")
         if root and path.startswith(root):
             path = path[len(root) :]
-        methods = self._fixed.get(path)
-        if methods is None:
-            methods = next((found for pattern, found in self._patterns.values() if pattern.fullmatch(path)), None)
-        return (methods or {}).get(scope["method"], self.unmatched)
+        if path in self._fixed:
+            yield self._fixed[path]
+        else:
+            yield from (methods for pattern, methods in self._patterns.values() if pattern.fullmatch(path))
 
     def rules(self) -> list[tuple[str, str, Rule]]:
         """Method, path and rule of every route."""

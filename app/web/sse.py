@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import orjson
 from fastapi import Header
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.core.errors import MalformedError
+from app.web.pacing import CONNECTION_KEY, Connection
 
 MEDIA_TYPE: Final = "text/event-stream"
 PING_SECONDS: Final = 15.0
@@ -148,6 +149,9 @@ class StandingStream(EventStream):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         scope[STANDING] = True
+        connection = cast("Connection | None", scope.get(CONNECTION_KEY))
+        if connection is not None:
+            connection.stand()
         sending = asyncio.create_task(super().__call__(scope, receive, send))
         leaving = asyncio.create_task(_until_gone(receive))
         try:

@@ -228,6 +228,19 @@ async def test_nothing_that_a_visitor_asks_for_blocks_the_others(environment: di
         assert await blocked(client) == before
 
 
+async def test_whoever_asks_for_the_schema_first_or_in_vain_blocks_nobody(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It takes half a second to make."""
+    async with api(environment, tmp_path / "api.log") as (_, client):
+        before = await blocked(client)
+        assert (await client.post("/v1/packages")).status_code == 405
+        asked = (client.get("/openapi.json") for _ in range(20))
+        assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+        assert await sample(client, "event_loop_lag_seconds_count") > 0
+        assert await blocked(client) == before
+
+
 async def test_sigterm_still_ends_in_order_with_connections_open(environment: dict[str, str], tmp_path: Path) -> None:
     async with api(environment | {"DRAIN_SECONDS": "0"}, tmp_path / "api.log") as (process, client):
         with connection(client, HALF_HEAD), connection(client, WHOLE):

@@ -3,13 +3,9 @@
 import asyncio
 import json
 import re
-import signal
-import socket
-import struct
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
@@ -18,7 +14,6 @@ from app.web.protocol import MAX_HEAD_BYTES, MAX_REQUEST_BYTES
 from tests.limits.conftest import BEHIND_A_PROXY, PRODUCTION, SMALL, sample
 from tests.limits.test_overload import blocked, connection, until_closed
 from tests.processes import api, eventually
-from tests.talk import open_session
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -204,58 +199,6 @@ async def test_bodies_that_trickle_in_take_nobodys_place(environment: dict[str, 
                 async with httpx.AsyncClient(base_url=client.base_url, timeout=10) as newcomer:
                     answer = await newcomer.post("/v1/quotes", json={"area_m2": 50, "package": "comfort"})
                     assert answer.status_code == 200
-
-
-async def test_who_leaves_in_the_middle_is_no_mistake_of_ours(environment: dict[str, str], tmp_path: Path) -> None:
-    async with api(environment | {"RECEIVE_SECONDS": "60"}, tmp_path / "api.log") as (process, client):
-        for _ in range(20):
-            with connection(client, BEGUN):
-                pass
-
-        async def gone() -> bool:
-            return await sample(client, "http_connections") == 1
-
-        await eventually(gone)
-        assert "request_failed" not in process.output
-        assert "Traceback" not in process.output
-
-
-async def test_who_leaves_with_requests_waiting_is_no_mistake_of_ours(
-    environment: dict[str, str], tmp_path: Path, sql: asyncpg.Connection
-) -> None:
-    """The request that is answered then is not the one that came last."""
-    async with api(environment | {"DRAIN_SECONDS": "0"}, tmp_path / "api.log") as (process, client):
-        async with sql.transaction():
-            await sql.execute("LOCK TABLE chat_conversations")
-            with connection(client, ASK_SESSION + LIVE) as raw:
-                await eventually(lambda: is_sampled(client, "http_requests_in_flight", 1))
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            await eventually(lambda: is_sampled(client, "http_connections", 1))
-        await eventually(lambda: is_sampled(client, "http_requests_in_flight", 0))
-        process.send(signal.SIGTERM)
-        assert await process.exit_code() == 0
-        assert "[error" not in process.output, process.output
-
-
-@pytest.mark.parametrize("leave", [socket.SHUT_WR, None], ids=["says no more", "is gone"])
-async def test_a_stream_ends_with_its_client_whatever_that_asked_for_besides(
-    environment: dict[str, str], tmp_path: Path, leave: int | None
-) -> None:
-    async with api(environment, tmp_path / "api.log") as (process, client):
-        token = await open_session(client)
-        follow = f"GET /v1/chat/events HTTP/1.1\r\nHost: x\r\nAuthorization: {token['Authorization']}\r\n\r\n"
-        with connection(client, follow.encode() + LIVE) as raw:
-            await eventually(lambda: is_sampled(client, "chat_event_streams", 1))
-            if leave is None:
-                raw.close()
-            else:
-                raw.shutdown(leave)
-            await eventually(lambda: is_sampled(client, "chat_event_streams", 0), seconds=5)
-        assert "[error" not in process.output, process.output
-
-
-async def is_sampled(client: httpx.AsyncClient, name: str, value: float) -> bool:
-    return await sample(client, name) == value
 
 
 async def test_a_length_of_thousands_of_digits_is_no_accident(direct: httpx.AsyncClient) -> None:

@@ -34,6 +34,17 @@ ERRORS: dict[str, Exception] = {
     "cancelled": asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
     "closed": asyncpg.InterfaceError("connection is closed"),
     "crowded": PoolTimeoutError("QueuePool limit reached"),
+    "password": asyncpg.InvalidPasswordError("password authentication failed"),
+    "gone": asyncpg.InvalidCatalogNameError("database does not exist"),
+    "not let in": asyncpg.ObjectNotInPrerequisiteStateError("database is not currently accepting connections"),
+    "standby": asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
+    "disk": asyncpg.DiskFullError("could not extend file"),
+    "memory": asyncpg.OutOfMemoryError("out of memory"),
+    "deadlock": asyncpg.DeadlockDetectedError("deadlock detected"),
+    "locked": asyncpg.LockNotAvailableError("canceling statement due to lock timeout"),
+    "input": asyncpg.PostgresIOError("could not read block"),
+    "forbidden": asyncpg.InsufficientPrivilegeError("permission denied for table"),
+    "table": asyncpg.UndefinedTableError("relation does not exist"),
 }
 
 
@@ -64,7 +75,7 @@ async def errors() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.mark.parametrize(
     ("error", "status", "code", "retry_after"),
     [
-        ("unique", 500, "internal-error", None),
+        *((error, 500, "internal-error", None) for error in ("unique", "forbidden", "table")),
         ("shutdown", 503, "database-unavailable", "2"),
         ("broken", 503, "database-unavailable", "2"),
         ("refused", 503, "database-unavailable", "2"),
@@ -72,7 +83,11 @@ async def errors() -> AsyncIterator[httpx.AsyncClient]:
         ("busy", 503, "unavailable", "7"),
         *(
             (error, 503, "database-unavailable", "2")
-            for error in ("starting", "crashed", "full", "cut", "cancelled", "closed", "crowded")
+            for error in ("starting", "crashed", "full", "cut", "cancelled", "closed", "crowded", "password", "gone")
+        ),
+        *(
+            (error, 503, "database-unavailable", "2")
+            for error in ("not let in", "standby", "disk", "memory", "deadlock", "locked", "input")
         ),
     ],
 )
