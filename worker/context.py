@@ -38,6 +38,8 @@ from worker.schedule import Schedule
 from worker.settling import BreakerRules, Settler
 from worker.solo import Solo
 
+COMMAND_SECONDS: Final = 12.0
+"""A little more than the server gives a statement: an answer that has not come by then was lost on the way."""
 LEAST_ATTEMPTS_OF_CRASHERS: Final = 3
 """An alert whose worker died may only have been beside the one that killed it."""
 VENDOR_PACES: Final = {"hooks.slack.com": Pace(interval=timedelta(seconds=1), burst=10)}
@@ -78,7 +80,12 @@ async def start(settings: Settings) -> Context:
     """Reach PostgreSQL, open the channels and begin to deliver. Raises StartError."""
     async with AsyncExitStack() as cleanup:
         bell = _Bell()
-        database = Database(settings.database_url, pool_size=settings.database_pool_size, ring=bell)
+        database = Database(
+            settings.database_url,
+            pool_size=settings.database_pool_size,
+            ring=bell,
+            command_seconds=COMMAND_SECONDS,
+        )
         cleanup.push_async_callback(database.dispose)
         if settings.worker_metrics_port:
             try:

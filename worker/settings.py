@@ -52,6 +52,8 @@ class SteadyWorker(Worker):
             await super().main()
         except StartError as error:
             _give_up(error)
+        except (RedisError, OSError, TimeoutError) as error:  # once it polls, Redis may come and go
+            _give_up(StartError(f"Redis does not answer as it should at REDIS_URL: {type(error).__name__}"))
 
     async def _poll_iteration(self) -> None:
         try:

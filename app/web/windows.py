@@ -267,7 +267,9 @@ class SharedWindows:
                 keys += (f"{current}/-1", current)
                 arguments += (check.limit, check.length * _MILLISECONDS)
         async with asyncio.timeout_at(batch[0][0] + self._check_seconds):
-            numbers = await self._evaluate(keys, arguments)
+            numbers: Any = await self._evaluate(keys, arguments)
+        if not isinstance(numbers, list) or len(numbers) != sum(1 + _NUMBERS * len(each[1]) for each in batch):
+            raise ValueError("no answer of the script's")
         at = 0
         for _, checks, answered in batch:
             admitted, at = bool(numbers[at]), at + 1

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from signal import Signals
 from urllib.parse import urlsplit, urlunsplit
@@ -133,6 +133,31 @@ async def test_health_and_numbers_say_so_when_nobody_noticed_yet(
         assert "\ndatabase_up 0.0\n" in numbers.text
 
 
+async def test_whatever_is_asked_of_a_postgresql_that_lets_nobody_in_is_a_503(
+    database_url: str, redis_url: str, postgres: EmbeddedPostgres, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    name = await sql.fetchval("SELECT current_database()")
+    environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "ADMIN_API_KEY": ADMIN_KEY}
+    async with api(environment | {"DRAIN_SECONDS": "0"}, tmp_path / "api.log") as (process, client):
+        token = await open_session(client)
+        admin = await asyncpg.connect(postgres.url_of("postgres"))
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        try:
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> $2",
+                name,
+                sql.get_server_pid(),
+            )
+            refused = await asyncio.gather(*asked(client, token))
+        finally:
+            await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            await admin.close()
+        assert {response.status_code for response in refused} == {503}
+        assert {response.json()["code"] for response in refused} == {"database-unavailable"}
+        assert (await say(client, token, "ile kosztuje premium?")).status_code == 201
+        assert "[error" not in process.output
+
+
 async def test_an_exhausted_pool_of_a_server_that_answers_is_a_503_too(
     database_url: str, redis_url: str, sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
@@ -225,6 +250,38 @@ async def test_a_server_that_falls_silent_at_any_word_is_given_up(database_url: 
     assert words > 10, "it is met, and two connections are made"
     for after, (told, _) in enumerate(await asyncio.gather(*(ask(after) for after in range(words)))):
         assert all(answer == 1 or isinstance(answer, DATABASE_ERRORS) for answer in told), (after, told)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_connections_that_something_between_forgot_are_given_up(database_url: str, way: Way) -> None:
+    """A firewall that lets new ones through: the server answers whoever asks it anew, so it is not silent."""
+    parts = urlsplit(database_url.replace("postgresql+asyncpg://", "postgresql://"))
+    known: set[asyncio.StreamWriter] = set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(parts.hostname, parts.port)
+        known.add(writer)
+
+        async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            with closing(target):
+                while words := await source.read(65_536):
+                    if writer in known:
+                        target.write(words)
+
+        await asyncio.gather(pass_on(reader, back), pass_on(there, writer))
+
+    async with listening(talk) as port:
+        url = urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}"))
+        own = Database(url.replace("postgresql://", "postgresql+asyncpg://"), pool_size=1, command_seconds=1)
+        try:
+            assert await way(own, "SELECT 1") == 1
+            known.clear()
+            async with asyncio.timeout(FROZEN_SECONDS):
+                with pytest.raises(DATABASE_ERRORS):
+                    await way(own, "SELECT 1")
+                assert await way(own, "SELECT 1") == 1
+        finally:
+            await own.dispose()
 
 
 async def answers(database: Database) -> bool:

@@ -1,11 +1,14 @@
 """Counting itself: it agrees with the library, it is bounded, and what it promises about waiting is true."""
 
 import asyncio
+import gc
 import math
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
+from urllib.parse import urlsplit, urlunsplit
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -16,6 +19,7 @@ from app.core.keys import KeyRing
 from app.devstack.redis import EmbeddedRedis
 from app.web.client import Callers
 from app.web.windows import MAX_ENTRIES, MAX_REFUSED, Check, MemoryWindows, SharedWindows, Window, Windows
+from tests.listening import listening
 from tests.processes import eventually
 
 NOWHERE = "redis://127.0.0.1:9/0"
@@ -173,3 +177,32 @@ async def test_all_who_wait_when_redis_freezes_are_told_within_the_same_time(own
     finally:
         own_redis.resume()
         await windows.aclose()
+
+
+@pytest.mark.parametrize("answer", [b"*0\r\n", b"$-1\r\n", b":1\r\n", b"*1\r\n:1\r\n", b"+OK\r\n"])
+async def test_a_redis_that_answers_something_else_counts_as_away(redis_url: str, answer: bytes) -> None:
+    parts = urlsplit(redis_url)
+    asked: list[bytes] = []
+    unheard: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(parts.hostname, parts.port)
+        with closing(back):
+            while words := await reader.read(65_536):
+                if b"EVALSHA" in words:
+                    writer.write(answer)
+                    asked.append(words)
+                else:
+                    back.write(words)
+                    writer.write(await there.read(65_536))
+
+    async with listening(talk) as port:
+        redis = SharedWindows(urlunsplit(parts._replace(netloc=f":{parts.password}@127.0.0.1:{port}")))
+        windows = Windows(redis, MemoryWindows())
+        assert (await windows.acquire([check_of("9 per hour", "x")])).admitted
+        assert windows.away
+        await windows.aclose()
+    gc.collect()
+    assert asked
+    assert not unheard
