@@ -4,7 +4,9 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
@@ -17,6 +19,7 @@ from app.devstack.sink.app import RunningSink, running_sink
 from app.devstack.sink.settings import SinkSettings
 from tests.conftest import new_database
 from tests.conversations.test_bad_input import problem
+from tests.listening import listening
 from tests.processes import api, eventually, free_port, running, worker
 from tests.talk import capture_lead, open_session, say
 
@@ -298,6 +301,30 @@ async def test_a_process_that_cannot_start_says_why_in_one_line(
     ours = [line for line in process.output.splitlines() if line.startswith("novahouse")]
     assert len(ours) == 1, process.output
     assert variable in ours[0]
+    assert "Traceback" not in process.output
+
+
+async def test_a_worker_whose_redis_goes_while_it_starts_says_so_in_one_line(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It answers the first question and not the second one, arq's own."""
+    parts = urlsplit(environment["REDIS_URL"])
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(parts.hostname, parts.port)
+        with closing(back):
+            while b"$4\r\nINFO\r\n" not in (words := await reader.read(65_536)):
+                back.write(words)
+                writer.write(await there.read(65_536))
+
+    async with listening(talk) as port:
+        netloc = f":{parts.password}@127.0.0.1:{port}"
+        through = environment | {"REDIS_URL": urlunsplit(parts._replace(netloc=netloc))}
+        async with running(
+            "arq", "worker.settings.WorkerSettings", environment=through, log=tmp_path / "log"
+        ) as process:
+            assert await process.exit_code() == 1
+    assert process.output.splitlines()[-1].startswith("novahouse worker: Redis does not answer as it should")
     assert "Traceback" not in process.output
 
 
