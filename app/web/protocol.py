@@ -234,6 +234,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._standing = self._deaf = True
         self._answered.keep_alive = False
         self._refusal = None
+        self._in_head = False
+        self._head_bytes = self._request_bytes = 0
         self._unparsed.clear()
         self.pipeline.clear()
         self._inflow.release()

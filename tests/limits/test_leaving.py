@@ -17,6 +17,7 @@ from tests.processes import api, eventually
 from tests.talk import open_session
 
 FOLLOW = b"GET /v1/chat/events HTTP/1.1\r\nHost: x\r\nAuthorization: %b\r\n\r\n"
+ENDLESS_HEAD = b"GET / HTTP/1.1\r\nHost: x\r\nX-Much: " + b"a" * 20_000
 HALF_A_CHUNK = b"POST /v1/quotes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"
 
 
@@ -76,6 +77,7 @@ async def test_a_stream_ends_with_its_client_whatever_that_asked_for_besides(
             (LIVE * 300, b""),
             (b"NONSENSE\r\n\r\n", b""),
             (BEGUN, b"{"),
+            (ENDLESS_HEAD, LIVE),
             (b"", LIVE),
             (b"", b"NONSENSE\r\n\r\n"),
         ]:
