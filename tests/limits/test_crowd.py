@@ -17,7 +17,7 @@ from tests.processes import api
 from tests.talk import open_session
 
 VISITORS = 100
-MESSAGES = 6
+MESSAGES = 4
 PAUSE_SECONDS = 2.5
 """Between two messages of a visitor: 24 a minute, of the 30 that are delivered."""
 TEXTS = ("Dzień dobry", "Ile kosztuje wykończenie 52 m2?", "A pakiet wyżej?", "Ile to trwa?")
